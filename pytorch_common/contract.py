@@ -1,0 +1,142 @@
+"""What the host and the two scripts agree on: names, options, records. Standard library only."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Dict, Mapping
+
+NET_FILE = "net.pt"
+HISTORY_FILE = "history.json"
+RECORD_FILE = "record.json"
+RESULT_TEXT_FILE = "result.txt"
+RESULT_JSON_FILE = "result.json"
+
+NET_FORMAT = "enclave-finetune/net/1"
+RECORD_SCHEMA = "enclave-finetune/record/1"
+HISTORY_SCHEMA = "enclave-finetune/history/1"
+RESULT_SCHEMA = "enclave-finetune/result/1"
+
+IMAGE_SIZES: Mapping[str, int] = {
+    "resnet18": 224,
+    "alexnet": 224,
+    "vgg11_bn": 224,
+    "squeezenet1_0": 224,
+    "squeezenet1_1": 224,
+    "densenet121": 224,
+    "inception_v3": 299,
+}
+"""Side of the square input in pixels, by architecture. Source: "Finetuning Torchvision Models"."""
+
+FEATURE_EXTRACT = "feature-extract"
+FULL = "full"
+SCRATCH = "scratch"
+METHODS = (FEATURE_EXTRACT, FULL, SCRATCH)
+
+DATA_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""What counts as an image in a data set. Source: torchvision.datasets.folder.IMG_EXTENSIONS, which
+leaves out GIF: the only one in hymenoptera_data is a web server's "image not found"."""
+
+IMAGE_SUFFIXES = (*DATA_SUFFIXES, ".gif")
+"""What a folder given to classify is searched for; a file named outright may end in anything."""
+
+PROGRESS_VARIABLE = "RUN_PROGRESS"
+PROGRESS_PREFIX = "::progress "
+BACKEND_VARIABLE = "RUN_BACKEND"
+NET_SHA256_VARIABLE = "INFER_NET_SHA256"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Say how to fine-tune; the defaults are those of the tutorial.
+
+    Source: "Finetuning Torchvision Models", pytorch.org/tutorials.
+    """
+
+    arch: str = "squeezenet1_0"
+    """Architecture, a key of IMAGE_SIZES."""
+    method: str = FEATURE_EXTRACT
+    """Train the new head alone, the full network, or a network from scratch."""
+    epochs: int = 15
+    """Passes over the training images."""
+    batch_size: int = 8
+    """Images a step."""
+    learning_rate: float = 0.001
+    """Step size of SGD."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    seed: int = 0
+    """Seed of everything random: new head, order, crops and flips, dropout."""
+    threads: int = 0
+    """Threads of torch; 0 takes every processor that this process may use."""
+
+    def problems(self) -> list[str]:
+        """Return a line for each value that cannot be, an empty list when all can."""
+        checks = (
+            (self.arch in IMAGE_SIZES, "arch", "one of " + ", ".join(IMAGE_SIZES)),
+            (self.method in METHODS, "method", "one of " + ", ".join(METHODS)),
+            (self.epochs >= 1, "epochs", "1 or more"),
+            (self.batch_size >= 1, "batch_size", "1 or more"),
+            (0 < self.learning_rate < float("inf"), "learning_rate", "above 0"),
+            (0 <= self.momentum < 1, "momentum", "from 0 to below 1"),
+            (0 <= self.seed < 2**63, "seed", "from 0 to 2**63 - 1"),
+            (self.threads >= 0, "threads", "0 (all processors) or more"),
+        )
+        return [
+            f"{name}: expected {expected}, got {getattr(self, name)}"
+            for holds, name, expected in checks
+            if not holds
+        ]
+
+
+def option_variable(name: str) -> str:
+    """Return the environment variable that gives a train option its default: ``TRAIN_EPOCHS``."""
+    return f"TRAIN_{name.upper()}"
+
+
+def option_names() -> list[str]:
+    """Return the names of the train options, in the order of the record."""
+    return [field.name for field in fields(TrainOptions)]
+
+
+def running_backend(environ: Mapping[str, str], attestation: Path) -> str:
+    """Return the backend that this process runs in, never a stronger one than is so.
+
+    ``sgx`` is not taken on anybody's word: Gramine shows ``attestation`` (/dev/attestation) inside
+    an enclave alone. The weaker ones differ in nothing that can be seen from inside, so there the
+    caller's word stands. Source: gramine.readthedocs.io, attestation.
+    """
+    if attestation.exists():
+        return "sgx"
+    declared = environ.get(BACKEND_VARIABLE, "native")
+    return declared if declared in ("native", "docker", "direct") else "unknown"
+
+
+def available_threads() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def record_problem(record: Any) -> str | None:
+    """Say what keeps ``record`` from being a record of training, None when nothing does."""
+    if not isinstance(record, dict) or record.get("schema") != RECORD_SCHEMA:
+        found = record.get("schema") if isinstance(record, dict) else type(record).__name__
+        return f"expected schema {RECORD_SCHEMA}, got {found}"
+    digests = record.get("digests")
+    if not isinstance(digests, dict) or not is_sha256(digests.get("net")):
+        return "expected digests.net to be a sha256, got " + repr(_get(digests, "net"))
+    if not isinstance(record.get("classes"), list):
+        return "expected a list of classes"
+    return None
+
+
+def is_sha256(value: Any) -> bool:
+    """Tell whether the value is a SHA-256 in lower-case hex."""
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
+def _get(mapping: Any, key: str) -> Any:
+    return mapping.get(key) if isinstance(mapping, Dict) else None

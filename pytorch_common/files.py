@@ -1,0 +1,67 @@
+"""Digests of files and folders, and writing a file whole or not at all. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Iterable, Iterator
+
+CHUNK_BYTES = 1 << 20
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of the file's content, as 64 lower-case hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def list_files(root: Path) -> Iterator[Path]:
+    """Yield every file below the folder, sorted by the bytes of its relative path."""
+    paths = (path for path in root.rglob("*") if path.is_file())
+    return iter(sorted(paths, key=lambda path: os.fsencode(path.relative_to(root).as_posix())))
+
+
+def sha256_listing(root: Path, files: Iterable[Path]) -> str:
+    """Return the listing that ``sha256sum`` prints for the files: digest, two spaces, path."""
+    return "".join(f"{sha256_file(path)}  {path.relative_to(root).as_posix()}\n" for path in files)
+
+
+def listing_digest(listing: str) -> str:
+    """Return the SHA-256 of a listing: the canonical digest of the tree that it lists."""
+    return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def tree_digest(root: Path) -> str:
+    """Return the canonical digest of a folder: names and contents, not times or modes.
+
+    The same as, in the folder and with LC_ALL=C,
+    ``find . -type f -printf '%P\\0' | sort -z | xargs -0 sha256sum | sha256sum``.
+    """
+    return listing_digest(sha256_listing(root, list_files(root)))
+
+
+def code_digest(root: Path, *packages: str) -> str:
+    """Return the canonical digest of the packages' Python files below the folder: what code ran."""
+    files = [path for package in sorted(packages) for path in list_files(root / package)]
+    return listing_digest(sha256_listing(root, (path for path in files if path.suffix == ".py")))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write the file so that a reader, or a kill at any moment, meets the old one or the new one.
+
+    The temporary sibling is synced to disk before it takes the file's place.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,70 @@
+"""Reading one image file as a viewer shows it: upright, in colour, first frame, no transparency."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pytorch_common.errors import RunError
+
+BACKGROUND = (255, 255, 255)
+"""What shows through transparent pixels: white, as on paper."""
+
+
+class ImageError(RunError):
+    """Say why one file cannot be read as an image; the others still can."""
+
+
+def read_image(path: Path) -> Image.Image:
+    """Return the image as 8-bit RGB, turned as its EXIF orientation says.
+
+    Raises: ImageError with the reason: not there, no image, cut short, too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 million pixels on and refuses from twice that on.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError as error:
+        raise ImageError("no such file") from error
+    except IsADirectoryError as error:
+        raise ImageError("a folder, not an image") from error
+    except UnidentifiedImageError as error:
+        raise ImageError("not an image that Pillow can read") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("too many pixels to be decoded safely") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        # Pillow's decoders speak in these: "image file is truncated (…)", "broken PNG file (…)".
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ImageError(f"damaged or unreadable: {reason}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_eight_bits(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        colours = image.convert("RGBA")
+        paper = Image.new("RGBA", colours.size, (*BACKGROUND, 255))
+        return Image.alpha_composite(paper, colours).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale grey levels beyond 8 bits down; ``convert`` alone would cut them off at 255.
+
+    16-bit levels are divided by 257; wider ones and floating point have no fixed white, so there
+    the image's own range serves.
+    """
+    low, high = 0.0, 65535.0
+    levels = image.convert("F")
+    if not image.mode.startswith("I;16"):
+        darkest, brightest = (float(level) for level in levels.getextrema())  # type: ignore[arg-type]
+        if darkest < 0 or brightest > high or (image.mode == "F" and brightest <= 1.0):
+            low, high = min(darkest, 0.0), max(brightest, 1.0)
+        elif image.mode == "F" or brightest <= 255:
+            high = 255.0
+    scale = 255.0 / (high - low)
+    return levels.point(lambda level: level * scale - low * scale).convert("L")

@@ -1,0 +1,111 @@
+"""The networks of the tutorial by name, each with a new head for the classes at hand."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Mapping
+
+import torch
+from torch import nn
+from torchvision import models
+
+from pytorch_common.contract import FEATURE_EXTRACT, SCRATCH
+from pytorch_common.errors import RunError
+
+IMAGENET_CLASSES = 1000
+AUXILIARY_WEIGHT = 0.4
+"""Weight of inception's auxiliary loss. Source: the tutorial, after Szegedy et al. 2015."""
+
+StateDict = Mapping[str, torch.Tensor]
+
+# torchvision's own file of densenet121 still says "norm.1" where the network says "norm1".
+_OLD_DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+
+
+def build_network(
+    arch: str, class_count: int, method: str, base: StateDict | None = None
+) -> nn.Module:
+    """Build the network with a new head, ready to fine-tune by the method.
+
+    ``base`` is the state_dict of the ImageNet network; with ``scratch`` there is none, and every
+    weight is drawn anew. With ``feature-extract`` only the head's weights require a gradient.
+
+    Raises: RunError where ``base`` does not fit the architecture.
+    """
+    network = _imagenet_network(arch, pretrained=method != SCRATCH)
+    if base is not None:
+        load_strictly(network, _current_keys(arch, base), f"the base weights of {arch}")
+    for parameter in network.parameters():
+        parameter.requires_grad = method != FEATURE_EXTRACT
+    _replace_head(network, arch, class_count)
+    return network
+
+
+def restore_network(
+    arch: str, class_count: int, method: str, state: StateDict, name: str
+) -> nn.Module:
+    """Build the fine-tuned network from its own state_dict, in evaluation mode.
+
+    Raises: RunError, naming ``name``, where the state does not fit.
+    """
+    network = _imagenet_network(arch, pretrained=method != SCRATCH)
+    _replace_head(network, arch, class_count)
+    load_strictly(network, state, name)
+    return network.eval()
+
+
+def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
+    """Load the state_dict: every key and every shape must agree.
+
+    Raises: RunError with the first disagreement.
+    """
+    try:
+        network.load_state_dict(dict(state), strict=True)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise RunError(f"{name} does not fit the network: {reason}") from error
+
+
+def logits_and_loss(
+    network: nn.Module, images: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits, float32 (N, classes), and the mean cross-entropy over the batch.
+
+    In training inception_v3 has a second head, whose loss counts with AUXILIARY_WEIGHT.
+    """
+    output: Any = network(images)
+    if isinstance(output, torch.Tensor):
+        return output, nn.functional.cross_entropy(output, labels)
+    loss = nn.functional.cross_entropy(output.logits, labels)
+    auxiliary = nn.functional.cross_entropy(output.aux_logits, labels)
+    return output.logits, loss + AUXILIARY_WEIGHT * auxiliary
+
+
+def _imagenet_network(arch: str, *, pretrained: bool) -> nn.Module:
+    """Build the 1000-class network; torchvision's pretrained inception scales its own input."""
+    options: dict[str, Any] = {"weights": None}
+    if arch == "inception_v3":
+        options.update(aux_logits=True, transform_input=pretrained, init_weights=not pretrained)
+    builder = getattr(models, arch)
+    network: nn.Module = builder(num_classes=IMAGENET_CLASSES, **options)
+    return network
+
+
+def _replace_head(network: Any, arch: str, class_count: int) -> None:
+    """Put a new last layer in place, as the tutorial's initialize_model does."""
+    if arch.startswith("squeezenet"):
+        network.classifier[1] = nn.Conv2d(512, class_count, kernel_size=1)
+    elif arch in ("alexnet", "vgg11_bn"):
+        network.classifier[6] = nn.Linear(network.classifier[6].in_features, class_count)
+    elif arch == "densenet121":
+        network.classifier = nn.Linear(network.classifier.in_features, class_count)
+    else:
+        network.fc = nn.Linear(network.fc.in_features, class_count)
+        if arch == "inception_v3":
+            network.AuxLogits.fc = nn.Linear(network.AuxLogits.fc.in_features, class_count)
+
+
+def _current_keys(arch: str, state: StateDict) -> dict[str, torch.Tensor]:
+    if arch != "densenet121":
+        return dict(state)
+    return {_OLD_DENSENET_KEY.sub(r"\1\2", key): value for key, value in state.items()}

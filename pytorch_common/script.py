@@ -1,0 +1,86 @@
+"""What both scripts do around their work: exit statuses, progress, the facts of the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterable, Iterator, Sequence, Sized, TypeVar
+
+from pytorch_common.contract import PROGRESS_PREFIX, PROGRESS_VARIABLE, running_backend
+from pytorch_common.errors import RunError
+
+PROGRESS_INTERVAL_S = 0.2
+ATTESTATION = Path("/dev/attestation")
+
+T = TypeVar("T")
+
+
+def run_script(main: Callable[[Sequence[str]], int]) -> int:
+    """Run ``main`` on the command line's arguments and return the exit status.
+
+    A RunError is one line and status 1, Ctrl-C is status 130; anything else is a bug and keeps its
+    traceback.
+    """
+    try:
+        return main(sys.argv[1:])
+    except RunError as error:
+        note(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        note("interrupted")
+        return 130
+
+
+def note(line: str) -> None:
+    """Print one line to standard error, at once."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def answer(line: str) -> None:
+    """Print one line to standard output, at once."""
+    print(line, flush=True)  # noqa: T201
+
+
+class Progress:
+    """Report how far a run is, for the task runner to draw; silent unless it asks."""
+
+    def __init__(self, environ: dict[str, str] | None = None) -> None:
+        self._asked = bool((environ or os.environ).get(PROGRESS_VARIABLE))
+        self._last = 0.0
+
+    def follow(self, items: Iterable[T], label: str) -> Iterator[T]:
+        """Yield the items, reporting after each, but not more often than the interval."""
+        total = len(items) if isinstance(items, Sized) else 0
+        for done, item in enumerate(items, start=1):
+            yield item
+            self._report(label, done, total)
+
+    def _report(self, label: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if not self._asked or (now - self._last < PROGRESS_INTERVAL_S and done != total):
+            return
+        self._last = now
+        note(PROGRESS_PREFIX + json.dumps({"label": label, "done": done, "total": total}))
+
+
+def run_facts(versions: dict[str, str]) -> dict[str, Any]:
+    """Return where this process runs and on what: backend, protection, versions."""
+    backend = running_backend(os.environ, ATTESTATION)
+    return {
+        "backend": backend,
+        "protected_from_host": backend == "sgx",
+        "versions": {
+            "python": platform.python_version(),
+            "platform": f"{platform.system()} {platform.machine()}",
+            **versions,
+        },
+    }
+
+
+def json_bytes(content: Any) -> bytes:
+    """Return the JSON that a person can read as well: indented, one newline at the end."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,143 @@
+"""Classify images with the network that train.py wrote.
+
+Reads  NET and the images. Writes OUT/result.txt for people and OUT/result.json for programs, and
+prints the former. A file that is no image is a line of its own; the others are still classified.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, Sequence
+
+import PIL
+import torch
+import torchvision
+
+from pytorch_common import contract
+from pytorch_common.checkpoint import Net, load_net
+from pytorch_common.errors import RunError
+from pytorch_common.files import code_digest, write_atomically
+from pytorch_common.images import ImageError, read_image
+from pytorch_common.preprocess import Transform, validation_transform
+from pytorch_common.script import Progress, answer, json_bytes, run_facts, run_script
+
+CODE = Path(__file__).resolve().parents[1]
+
+Result = Dict[str, Any]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Classify, write both results, print the text; status 1 where a file was no image."""
+    args = parse_arguments(argv)
+    torch.set_num_threads(args.threads or contract.available_threads())
+    net = load_net(args.net, args.net_sha256)
+    paths = list(image_paths(args.image))
+    if not paths:
+        raise RunError(f"no images in {', '.join(args.image)}")
+    transform = validation_transform(**net.preprocess)
+    progress = Progress()
+    results = [
+        classify(net, transform, path, args.top_k) for path in progress.follow(paths, "classify")
+    ]
+    write_results(args.out, net, results)
+    for result in results:
+        answer(result_line(result))
+    return 1 if any("error" in result for result in results) else 0
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; an INFER_… variable replaces the default of its option."""
+    parser = argparse.ArgumentParser(prog="pytorchexample.py", description="Classify images.")
+    here = Path(__file__).resolve().parent
+    environ = os.environ
+    parser.add_argument("--net", type=Path, default=here / contract.NET_FILE)
+    parser.add_argument(
+        "--net-sha256",
+        default=environ.get(contract.NET_SHA256_VARIABLE),
+        help="accept this network alone",
+    )
+    parser.add_argument(
+        "--image",
+        nargs="+",
+        default=["/in"],
+        help="files and folders; - reads names from standard input, each ended by a NUL byte",
+    )
+    parser.add_argument("--out", type=Path, default=environ.get("INFER_OUT", "/out"))
+    parser.add_argument("--top-k", type=int, default=environ.get("INFER_TOP_K", 5))
+    parser.add_argument("--threads", type=int, default=environ.get("INFER_THREADS", 0))
+    args = parser.parse_args(argv)
+    if args.top_k < 1:
+        parser.error(f"--top-k: expected 1 or more, got {args.top_k}")
+    if args.threads < 0:
+        parser.error(f"--threads: expected 0 (all processors) or more, got {args.threads}")
+    return args
+
+
+def image_paths(names: Sequence[str]) -> Iterator[Path]:
+    """Yield the named files, and of each named folder the files that end like images, sorted."""
+    for name in names:
+        listed = sys.stdin.buffer.read().split(b"\0") if name == "-" else [os.fsencode(name)]
+        for path in (Path(os.fsdecode(entry)) for entry in listed if entry):
+            yield from images_below(path) if path.is_dir() else [path]
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the files below the folder that end like images, sorted."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if path.suffix.lower() in contract.IMAGE_SUFFIXES)
+
+
+def classify(net: Net, transform: Transform, path: Path, top_k: int) -> Result:
+    """Return the image's label and its most probable classes, or the reason why there is none."""
+    try:
+        image = transform(read_image(path))
+    except ImageError as error:
+        return {"image": printable(path), "error": str(error)}
+    with torch.no_grad():
+        probabilities = net.network(image.unsqueeze(0)).softmax(dim=1)[0]
+    ranked = probabilities.argsort(descending=True, stable=True)[:top_k].tolist()
+    top = [
+        {"label": net.classes[index], "probability": float(probabilities[index])}
+        for index in ranked
+    ]
+    return {"image": printable(path), **top[0], "top": top}
+
+
+def write_results(out: Path, net: Net, results: list[Result]) -> None:
+    """Write result.txt and result.json, each whole or not at all."""
+    versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
+    content = {
+        "schema": contract.RESULT_SCHEMA,
+        **run_facts({**versions, "pillow": PIL.__version__}),
+        "arch": net.arch,
+        "classes": net.classes,
+        "digests": {
+            "net": net.sha256,
+            "code": code_digest(CODE, "pytorch_common", "pytorch_infer"),
+        },
+        "results": results,
+    }
+    text = "".join(result_line(result) + "\n" for result in results)
+    write_atomically(out / contract.RESULT_TEXT_FILE, text.encode())
+    write_atomically(out / contract.RESULT_JSON_FILE, json_bytes(content))
+
+
+def printable(path: Path) -> str:
+    """Return the path as one line of valid text, whatever bytes its name has."""
+    text = str(path).encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def result_line(result: Result) -> str:
+    """Return ``bee.jpg: bees 99.1 %, ants 0.9 %``, or the reason why there is no answer."""
+    if "error" in result:
+        return f"{result['image']}: error: {result['error']}"
+    ranked = (f"{entry['label']} {entry['probability']:.1%}" for entry in result["top"])
+    return f"{result['image']}: " + ", ".join(ranked)
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

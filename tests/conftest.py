@@ -1,0 +1,60 @@
+"""What several tests need: tiny images, tiny weights, the real data where it is at hand."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def paint(path: Path, colour: tuple[int, int, int], seed: int) -> None:
+    """Write a noisy image of mostly one colour: as easy to learn as can be."""
+    noise = random.Random(seed)  # noqa: S311 - a picture, not a secret
+    pixels = bytes(
+        max(0, min(255, c + noise.randint(-40, 40))) for _ in range(4800) for c in colour
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.frombytes("RGB", (80, 60), pixels).save(path)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an ImageFolder tree: reds and greens, 6 a class to train, 3 to validate."""
+    root = tmp_path_factory.mktemp("tiny")
+    colours = {"green": (30, 160, 40), "red": (190, 40, 30)}
+    for split, count in (("train", 6), ("val", 3)):
+        for name, colour in colours.items():
+            for index in range(count):
+                paint(root / split / name / f"{index}.png", colour, seed=hash_of(split, index))
+    return root
+
+
+def hash_of(split: str, index: int) -> int:
+    """Return a seed that differs by split and index, the same in every run."""
+    return index + (1000 if split == "val" else 0)
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the state_dict of a squeezenet1_1 that has learned nothing."""
+    import torch
+    from torchvision import models
+
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("weights") / "squeezenet1_1-random.pth"
+    torch.save(models.squeezenet1_1(weights=None).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the real data set and weights, or skip."""
+    folder = Path(os.environ.get("REAL_DATA", PROJECT.parent / "shared" / "data"))
+    if not (folder / "hymenoptera_data").is_dir():
+        pytest.skip(f"no real data in {folder} (name its folder in REAL_DATA)")
+    return folder

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pytorch_common import files
+
+
+def test_the_tree_digest_is_what_coreutils_say(tmp_path: Path) -> None:
+    for name in ("b/2 two.txt", "b/1.txt", "a.txt", "B/ä.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+    if not shutil.which("sha256sum"):
+        pytest.skip("no sha256sum on this machine")
+    command = r"find . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum | sha256sum"
+    shell = subprocess.run(
+        ["sh", "-c", command],  # noqa: S607
+        cwd=tmp_path,
+        env={**os.environ, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert files.tree_digest(tmp_path) == shell.stdout.split()[0]
+
+
+def test_the_tree_digest_sees_names_and_contents_but_not_times(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    first = files.tree_digest(tmp_path)
+    os.utime(tmp_path / "a", (0, 0))
+    assert files.tree_digest(tmp_path) == first
+    (tmp_path / "a").rename(tmp_path / "b")
+    renamed = files.tree_digest(tmp_path)
+    (tmp_path / "b").write_text("2")
+    assert len({first, renamed, files.tree_digest(tmp_path)}) == 3
+
+
+def test_sha256_file_agrees_with_hashlib_beyond_a_chunk(tmp_path: Path) -> None:
+    data = os.urandom(files.CHUNK_BYTES + 17)
+    (tmp_path / "x").write_bytes(data)
+    assert files.sha256_file(tmp_path / "x") == hashlib.sha256(data).hexdigest()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "x"
+    files.write_atomically(target, b"old")
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def _write_for_ever(path: str) -> None:
+    for number in range(10**9):
+        files.write_atomically(Path(path), bytes([number % 256]) * 200_000)
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    for attempt in range(5):
+        writer = multiprocessing.get_context("spawn").Process(
+            target=_write_for_ever, args=(str(target),)
+        )
+        writer.start()
+        while not target.exists():
+            time.sleep(0.005)
+        time.sleep(0.01 * attempt)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        data = target.read_bytes()
+        assert len(data) == 200_000
+        assert len(set(data)) == 1
+        target.unlink()

@@ -1,0 +1,209 @@
+"""The real training script, whole, on tiny images."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytorch_common import contract
+from pytorch_common.files import sha256_file, tree_digest
+from tests.conftest import PROJECT
+
+OPTIONS = ["--arch=squeezenet1_1", "--epochs=2", "--batch-size=4", "--threads=1"]
+
+
+def command(data: Path, weights: Path, out: Path, *more: str) -> list[str]:
+    module = [sys.executable, "-m", "pytorch_train.train"]
+    return [*module, f"--data={data}", f"--weights={weights}", f"--out={out}", *OPTIONS, *more]
+
+
+def train(*args: Any, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*args), cwd=PROJECT, capture_output=True, text=True, timeout=120, **kwargs
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tiny_data: Path, random_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    out = tmp_path_factory.mktemp("out")
+    done = train(tiny_data, random_weights, out)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+Trained = tuple[Path, subprocess.CompletedProcess[str]]
+
+
+def test_it_writes_what_the_contract_names(
+    trained: Trained, tiny_data: Path, random_weights: Path
+) -> None:
+    out, _ = trained
+    assert sorted(path.name for path in out.iterdir()) == ["history.json", "net.pt", "record.json"]
+    record = json.loads((out / "record.json").read_text())
+    assert contract.record_problem(record) is None
+    assert record["settings"] == {
+        "arch": "squeezenet1_1",
+        "method": "feature-extract",
+        "epochs": 2,
+        "batch_size": 4,
+        "learning_rate": 0.001,
+        "momentum": 0.9,
+        "seed": 0,
+        "threads": 1,
+    }
+    assert record["digests"]["net"] == sha256_file(out / "net.pt")
+    assert record["digests"]["data"] == tree_digest(tiny_data)
+    assert record["digests"]["base_weights"] == sha256_file(random_weights)
+    assert (record["backend"], record["protected_from_host"]) == ("native", False)
+    assert record["images"] == {"train": 12, "val": 6}
+
+
+def test_the_best_epoch_of_the_history_is_the_recorded_one(trained: Trained) -> None:
+    out, _ = trained
+    history = json.loads((out / "history.json").read_text())
+    assert history["schema"] == contract.HISTORY_SCHEMA
+    epochs = history["epochs"]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+    metrics = json.loads((out / "record.json").read_text())["metrics"]
+    most = max(epoch["val_correct"] for epoch in epochs)
+    first = next(epoch["epoch"] for epoch in epochs if epoch["val_correct"] == most)
+    assert (metrics["best_val_correct"], metrics["best_epoch"]) == (most, first)
+
+
+def test_the_log_reads_an_epoch_a_line_and_the_answer_is_alone_on_standard_output(
+    trained: Trained,
+) -> None:
+    out, done = trained
+    lines = [line for line in done.stderr.splitlines() if line.startswith("epoch ")]
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert "::progress" not in done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("best validation accuracy ")
+    assert second == f"{out / 'net.pt'}  sha256 {sha256_file(out / 'net.pt')}"
+
+
+@pytest.mark.parametrize("method", ["feature-extract", "full"])
+def test_same_in_same_out(
+    method: str, tiny_data: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    def digest(name: str, *more: str) -> str:
+        out = tmp_path / name
+        done = train(tiny_data, random_weights, out, f"--method={method}", "--epochs=1", *more)
+        assert done.returncode == 0, done.stderr
+        return sha256_file(out / "net.pt")
+
+    first = digest("a")
+    assert digest("a longer name") == first
+    assert digest("c", "--seed=1") != first
+
+
+def test_it_learns_from_scratch_without_weights(tiny_data: Path, tmp_path: Path) -> None:
+    options = ("--arch=resnet18", "--method=scratch", "--epochs=3", "--learning-rate=0.003")
+    done = train(tiny_data, Path("none"), tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    last = json.loads((tmp_path / "history.json").read_text())["epochs"][-1]
+    assert (last["train_accuracy"], last["val_correct"]) == (1.0, 6)
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["digests"]["base_weights"] is None
+
+
+def test_a_loss_that_is_no_number_ends_the_training() -> None:
+    import torch
+
+    from pytorch_common.errors import RunError
+    from pytorch_train.train import train_one_epoch
+
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
+    torch.nn.init.constant_(network[1].weight, float("inf"))
+    batch = (torch.zeros(2, 3, 1, 1), torch.tensor([0, 1]))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    with pytest.raises(RunError, match="training diverged"):
+        train_one_epoch(network, [batch], optimizer)
+
+
+def test_variables_replace_defaults_and_arguments_replace_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pytorch_train.train import parse_arguments
+
+    monkeypatch.setenv("TRAIN_EPOCHS", "3")
+    monkeypatch.setenv("TRAIN_BATCH_SIZE", "5")
+    monkeypatch.setenv("TRAIN_WEIGHTS", "/w.pth")
+    options = parse_arguments(["--batch-size", "6"]).options
+    assert (options.epochs, options.batch_size) == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "line"),
+    [
+        (["--epochs=0"], 2, "epochs: expected 1 or more, got 0"),
+        (["--epochs=many"], 2, "invalid int value: 'many'"),
+        (["--weights=/no/such.pth"], 1, "error: /no/such.pth cannot be read: No such file"),
+        (["--data=/no/such"], 1, "error: /no/such: expected train/CLASS/… and val/CLASS/…"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(
+    more: list[str],
+    status: int,
+    line: str,
+    tiny_data: Path,
+    random_weights: Path,
+    tmp_path: Path,
+) -> None:
+    done = train(tiny_data, random_weights, tmp_path / "out", *more)
+    assert done.returncode == status
+    assert line in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_image_is_named(
+    tiny_data: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    (data / "train" / "red" / "0.png").write_text("no image")
+    done = train(data, random_weights, tmp_path / "out")
+    assert done.returncode == 1
+    assert f"error: {data}/train/red/0.png: not an image" in done.stderr.splitlines()[-1]
+
+
+def test_classes_that_differ_are_named(
+    tiny_data: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    (data / "val" / "red").rename(data / "val" / "blue")
+    done = train(data, random_weights, tmp_path / "out")
+    assert done.returncode == 1
+    assert "not the same classes in train and val: blue, red" in done.stderr
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(
+    tiny_data: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        command(tiny_data, random_weights, tmp_path / "out", "--epochs=10000"),
+        cwd=PROJECT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process.stderr as lines:
+        for line in lines:
+            if line.startswith("epoch "):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = lines.read()
+    assert process.wait(30) == 130
+    assert rest.splitlines()[-1] == "interrupted"
+    assert not (tmp_path / "out").exists()
