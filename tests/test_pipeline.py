@@ -1,0 +1,91 @@
+"""`inv all` and `inv demo`: the order, what is skipped, what stops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+from workflow import dataset, model, pipeline
+from workflow.errors import WorkflowError
+from workflow.settings import (
+    DataSettings,
+    InferSettings,
+    ModelSettings,
+    Settings,
+    TrainSettings,
+)
+
+
+@pytest.fixture
+def chosen(tiny_data: Path, random_weights: Path, tmp_path: Path) -> Settings:
+    return Settings(
+        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
+        data=DataSettings(dir=tiny_data),
+        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
+        infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "infer"),
+    )
+
+
+def test_all_runs_every_step_and_then_only_what_is_not_done(
+    chosen: Settings, tiny_data: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.run_all(chosen)
+    first = capfd.readouterr()
+    steps = [line for line in first.err.splitlines() if line.startswith("[")]
+    assert steps == [
+        "[1/5] download-model",
+        "[2/5] fetch-hymenoptera",
+        "[3/5] train",
+        "[4/5] copy-net",
+        "[5/5] classify",
+    ]
+    answer = f"{tiny_data}/val/red/0.png: "
+    assert first.out.splitlines()[-1].startswith(answer)
+    made = (chosen.train.out / "net.pt").stat().st_mtime_ns
+
+    pipeline.run_all(chosen, [str(tiny_data / "val" / "green")])
+    second = capfd.readouterr()
+    assert "already trained with these settings, verified" in second.err
+    assert len(second.out.splitlines()) == 3
+    assert (chosen.train.out / "net.pt").stat().st_mtime_ns == made
+
+    (chosen.train.out / "net.pt").write_bytes(b"damaged")
+    pipeline.run_all(chosen)
+    assert "epoch 1/1" in capfd.readouterr().err
+
+    pipeline.run_all(chosen, force=True)
+    assert "epoch 1/1" in capfd.readouterr().err
+
+
+def test_all_stops_at_once_where_the_weights_cannot_be_had(
+    chosen: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = replace(
+        chosen,
+        model=ModelSettings(arch="resnet18", dir=tmp_path / "m", source="http://127.0.0.1:9/x"),
+    )
+    with pytest.raises(WorkflowError, match="inv demo"):
+        pipeline.run_all(settings)
+    assert "[2/5]" not in capfd.readouterr().err
+    assert not settings.train.out.exists()
+
+
+def test_the_demo_shares_nothing_but_the_weights_with_the_real_thing() -> None:
+    real = Settings()
+    demo = pipeline.demo_settings(real)
+    assert demo.arch == "squeezenet1_1"
+    assert demo.data.dir == dataset.SAMPLE != real.data.dir
+    for path in (demo.train.out, demo.infer.net, demo.infer.out):
+        assert path.is_relative_to(PROJECT / "out" / "demo")
+    assert model.ndf_file(demo).parent == real.model.dir
+
+
+def test_the_example_is_the_first_bee(tmp_path: Path) -> None:
+    for name in ("ants/a.jpg", "bees/z.jpg", "bees/b.jpg", "bees/a.txt"):
+        path = tmp_path / "val" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert pipeline.example_image(tmp_path) == tmp_path / "val" / "bees" / "b.jpg"

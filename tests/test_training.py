@@ -1,0 +1,141 @@
+"""The host side of training, handing over and classifying."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytorch_common.contract import RECORD_SCHEMA
+from pytorch_common.files import sha256_file
+from tests.conftest import paint
+from workflow import classification, training
+from workflow.errors import WorkflowError
+from workflow.settings import (
+    DataSettings,
+    InferSettings,
+    ModelSettings,
+    Settings,
+    TrainSettings,
+)
+
+
+@pytest.fixture
+def chosen(tiny_data: Path, random_weights: Path, tmp_path: Path) -> Settings:
+    return Settings(
+        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
+        data=DataSettings(dir=tiny_data),
+        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
+        infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "result"),
+    )
+
+
+def hand_made(settings: Settings, net: bytes = b"a network") -> None:
+    """Write what training would, without training."""
+    settings.train.out.mkdir(parents=True)
+    (settings.train.out / "net.pt").write_bytes(net)
+    record = {
+        "schema": RECORD_SCHEMA,
+        "classes": ["a", "b"],
+        "digests": {"net": sha256_file(settings.train.out / "net.pt")},
+    }
+    (settings.train.out / "record.json").write_text(json.dumps(record))
+
+
+def test_from_images_to_an_answer(
+    chosen: Settings, tiny_data: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert not training.is_up_to_date(chosen)
+    training.train(chosen)
+    assert "backend native: not protected" in capfd.readouterr().err
+    assert training.is_up_to_date(chosen)
+    changed = replace(chosen, train=replace(chosen.train, seed=5))
+    assert not training.is_up_to_date(changed)
+
+    training.copy_net(chosen)
+    classification.classify(chosen.infer, [str(tiny_data / "val" / "red" / "0.png")], as_json=True)
+    shown = json.loads(capfd.readouterr().out)
+    assert shown == json.loads((chosen.infer.out / "result.json").read_text())
+    assert shown["digests"]["net"] == sha256_file(chosen.train.out / "net.pt")
+    (result,) = shown["results"]
+    assert result["label"] in ("green", "red")
+
+
+def test_every_option_is_given_to_the_script(chosen: Settings) -> None:
+    args = training.train_args(chosen, Path("/w.pth"))
+    assert args == [
+        f"--data={chosen.data.dir}",
+        f"--out={chosen.train.out}",
+        "--weights=/w.pth",
+        "--arch=squeezenet1_1",
+        "--method=feature-extract",
+        "--epochs=1",
+        "--batch-size=8",
+        "--learning-rate=0.001",
+        "--momentum=0.9",
+        "--seed=0",
+        "--threads=1",
+    ]
+
+
+def test_copy_net_takes_the_recorded_file_and_no_other(chosen: Settings) -> None:
+    with pytest.raises(WorkflowError, match=r"record\.json is missing; run: inv train"):
+        training.copy_net(chosen)
+    hand_made(chosen)
+    training.copy_net(chosen)
+    assert chosen.infer.net.read_bytes() == b"a network"
+    assert classification.accepted_net(chosen.infer.net) == sha256_file(chosen.infer.net)
+
+    (chosen.train.out / "net.pt").write_bytes(b"a netw")
+    with pytest.raises(WorkflowError, match=r"net\.pt is damaged or half-written: the record says"):
+        training.copy_net(chosen)
+    (chosen.train.out / "net.pt").unlink()
+    with pytest.raises(WorkflowError, match=r"net\.pt is missing; run: inv train"):
+        training.copy_net(chosen)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}'])
+def test_a_record_that_is_none_is_refused(chosen: Settings, text: str) -> None:
+    hand_made(chosen)
+    (chosen.train.out / "record.json").write_text(text)
+    with pytest.raises(WorkflowError, match=r"record\.json .*run: inv train") as caught:
+        training.copy_net(chosen)
+    assert "\n" not in caught.value.message
+
+
+def test_a_network_that_was_changed_after_the_hand_over_is_refused(chosen: Settings) -> None:
+    with pytest.raises(WorkflowError, match="run: inv train, then: inv copy-net"):
+        classification.classify(chosen.infer, ["x.png"])
+    hand_made(chosen)
+    training.copy_net(chosen)
+    chosen.infer.net.write_bytes(b"another")
+    with pytest.raises(WorkflowError, match="the record says sha256"):
+        classification.classify(chosen.infer, ["x.png"])
+
+
+def test_globs_are_expanded_and_anything_else_stays(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png", "deep/c.png", "[x].png"):
+        paint(tmp_path / name, (1, 2, 3), 1)
+    expand = classification.expand
+    names = [str(tmp_path / name) for name in ("[x].png", "a.png", "b.png")]
+    assert expand(str(tmp_path / "*.png")) == names
+    assert str(tmp_path / "deep" / "c.png") in expand(str(tmp_path / "**" / "*.png"))
+    assert expand(names[0]) == [names[0]]
+    assert expand("/no/such*.png") == ["/no/such*.png"]
+    assert expand(str(tmp_path)) == [str(tmp_path)]
+
+
+def test_no_answer_outlives_its_question(chosen: Settings) -> None:
+    chosen.infer.out.mkdir()
+    for name in ("result.txt", "result.json", "mine.txt"):
+        (chosen.infer.out / name).write_text("old")
+    classification.clean_result(chosen.infer)
+    classification.clean_result(chosen.infer)
+    assert [path.name for path in chosen.infer.out.iterdir()] == ["mine.txt"]
+
+
+def test_no_image_is_one_line(chosen: Settings) -> None:
+    with pytest.raises(WorkflowError, match="run: inv classify --image PATH"):
+        classification.classify(chosen.infer, [])

@@ -1,0 +1,151 @@
+"""The images to train on: bringing hymenoptera_data here, and checking any data set before use."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from pytorch_common.contract import DATA_SUFFIXES
+from pytorch_common.files import list_files, sha256_file
+from workflow import assets
+from workflow.download import fetch as fetch_file
+from workflow.errors import WorkflowError
+from workflow.notes import note
+from workflow.sample import is_sample, make_sample
+from workflow.settings import PROJECT, DataSettings
+from workflow.unpack import copy_tree, unpack_zip
+
+HYMENOPTERA = PROJECT / "pytorch_train" / "hymenoptera_data"
+SAMPLE = PROJECT / "pytorch_train" / "hymenoptera_sample"
+CHECKSUMS = Path(__file__).with_name("hymenoptera.sha256")
+NAMED_AT_MOST = 5
+
+
+def fetch(data: DataSettings, *, force: bool = False) -> Path:
+    """Bring the real hymenoptera_data to its folder and return it.
+
+    Raises: WorkflowError where it cannot be had, or differs from the checksum list.
+    """
+    target = data.dir
+    if not force and target.is_dir() and not differences(target):
+        note(f"{target}: already there, all {len(checksums())} files verified")
+        return target
+    source = Path(data.source.removeprefix("file://")).expanduser()
+    if data.source and source.is_dir():
+        copy_tree(source, target, _is_expected, check_hymenoptera)
+    else:
+        _fetch_zip(data.source, target)
+    note(f"{target}: all {len(checksums())} files verified")
+    return target
+
+
+def make_stand_in(target: Path = SAMPLE, *, force: bool = False) -> Path:
+    """Draw the stand-in data set where it is not there yet, and return its folder."""
+    if is_sample(target) and not force:
+        note(f"{target}: already there")
+    else:
+        note("drawing a stand-in data set (not the real one)")
+        make_sample(target)
+        note(f"{target}: drawn ants and bees, for trying the tools")
+    return target
+
+
+def check(data: DataSettings) -> None:
+    """Refuse a folder that cannot be trained on.
+
+    The folder of hymenoptera_data must be the real thing, any other a tree of train/CLASS/… and
+    val/CLASS/… with the same classes in both.
+
+    Raises: WorkflowError with what is wrong and the next command.
+    """
+    if not data.dir.is_dir():
+        mend = "inv fetch-hymenoptera" if data.dir == HYMENOPTERA else "give --data a folder"
+        raise WorkflowError(f"{data.dir}: no such folder; {_run_or_do(mend)}")
+    if data.dir == HYMENOPTERA:
+        check_hymenoptera(data.dir)
+    train, val = (class_names(data.dir / split) for split in ("train", "val"))
+    if train != val or len(train) < 2:
+        raise WorkflowError(
+            f"{data.dir}: expected the same two or more class folders in train/ and val/, got "
+            f"{_names(train)} and {_names(val)}"
+        )
+    for split in ("train", "val"):
+        for name in train:
+            if not image_files(data.dir / split / name):
+                raise WorkflowError(f"{data.dir / split / name}: no images in it")
+
+
+def check_hymenoptera(root: Path) -> None:
+    """Hold every file of the folder to the checksum list.
+
+    Raises: WorkflowError naming the files that differ.
+    """
+    if different := differences(root):
+        more = len(different) - NAMED_AT_MOST
+        named = ", ".join(different[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+        raise WorkflowError(
+            f"{root} is not hymenoptera_data: {named}; "
+            "run: inv fetch-hymenoptera --force, or give your own images with --data"
+        )
+
+
+def differences(root: Path) -> list[str]:
+    """Return each file of the folder that is missing, changed or not in the list, and how so."""
+    expected = checksums()
+    found = {path.relative_to(root).as_posix(): path for path in list_files(root)}
+    return [
+        *(f"{name} is missing" for name in expected if name not in found),
+        *(f"{name} does not belong there" for name in found if name not in expected),
+        *(
+            f"{name} is changed"
+            for name, path in found.items()
+            if name in expected and sha256_file(path) != expected[name]
+        ),
+    ]
+
+
+@functools.cache
+def checksums() -> dict[str, str]:
+    """Return the sha256 of each of the 398 files by its path, in the order of the list."""
+    lines = CHECKSUMS.read_text().splitlines()
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def class_names(split: Path) -> list[str]:
+    """Return the names of the class folders, sorted as ImageFolder sorts them."""
+    return sorted(path.name for path in split.iterdir() if path.is_dir()) if split.is_dir() else []
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the files below the folder that end like images, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in DATA_SUFFIXES)
+
+
+def _fetch_zip(source: str, target: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=".hymenoptera-", dir=_parent(target)) as scratch:
+        # A download that breaks off is resumed by the next call, so it does not go to scratch.
+        archive = target.with_name(assets.HYMENOPTERA_ZIP.name)
+        is_local = bool(source) and Path(source.removeprefix("file://")).expanduser().is_file()
+        if is_local:
+            archive = Path(scratch) / archive.name
+        fetch_file(assets.HYMENOPTERA_ZIP, archive, source=source)
+        unpack_zip(archive, target, _is_expected, root="hymenoptera_data", check=check_hymenoptera)
+        archive.unlink()
+
+
+def _parent(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.parent
+
+
+def _is_expected(path: PurePosixPath) -> bool:
+    return str(path) in checksums()
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _run_or_do(mend: str) -> str:
+    return f"run: {mend}" if mend.startswith("inv ") else mend

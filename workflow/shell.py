@@ -1,0 +1,103 @@
+"""The one place where other programs are run: argv lists, never a shell's string."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+STOP_TIMEOUT_S = 10.0
+
+
+def capture(
+    argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end and return its status and what it printed.
+
+    A program that is not there has status 127, as a shell says it.
+    """
+    try:
+        return subprocess.run(  # noqa: S603 - an argv list; no shell reads it
+            argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+    except FileNotFoundError as error:
+        return subprocess.CompletedProcess(argv, 127, "", str(error))
+
+
+def passthrough(argv: Sequence[str], *, cwd: Path | None = None) -> int:
+    """Run the command on this terminal and return its status."""
+    sys.stdout.flush()
+    with _stopped_at_the_end(subprocess.Popen(argv, cwd=cwd)) as process:  # noqa: S603
+        return process.wait()
+
+
+def stream(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    quiet: bool = False,
+) -> int:
+    """Run the command, hand over each line of its standard error as it comes; return its status.
+
+    Standard output goes where this process's goes, or nowhere with ``quiet``. Ctrl-C, SIGTERM and
+    an exception of ``on_line`` end the command too.
+    """
+    sys.stdout.flush()
+    process = subprocess.Popen(  # noqa: S603 - an argv list; no shell reads it
+        argv,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL if quiet else None,
+        stderr=subprocess.PIPE,
+    )
+    with _stopped_at_the_end(process):
+        assert process.stdin is not None and process.stderr is not None  # noqa: S101 - as asked
+        with process.stdin, process.stderr:
+            _feed(process.stdin, stdin)
+            for line in process.stderr:
+                on_line(line.decode(errors="replace").rstrip("\r\n"))
+        return process.wait()
+
+
+def quote(argv: Sequence[str]) -> str:
+    """Return the command as a person would paste it."""
+    return shlex.join(argv)
+
+
+def _feed(pipe: Any, data: bytes) -> None:
+    try:
+        pipe.write(data)
+        pipe.close()
+    except BrokenPipeError:
+        # The command ended without reading it all; its status and its lines say why.
+        return
+
+
+@contextmanager
+def _stopped_at_the_end(
+    process: subprocess.Popen[bytes],
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Leave no process behind: a signal to this one, or an error in it, ends the command."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield process
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
