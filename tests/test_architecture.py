@@ -1,0 +1,81 @@
+"""Who may import whom. The picture stands in the README, "Layout"."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+ROOMS = ("workflow", "pytorch_common", "pytorch_train", "pytorch_infer", "converters")
+HEAVY = {"torch", "torchvision", "numpy"}
+SHARED_WITH_HOST = {"pytorch_common.contract", "pytorch_common.files"}
+ENCLAVE_PACKAGES = {"torch", "torchvision", "PIL", "pytorch_common"}
+
+
+def imported(path: Path) -> set[str]:
+    """Return every module that the file imports, at its top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def files(room: str) -> list[Path]:
+    found = sorted((PROJECT / room).rglob("*.py"))
+    assert found
+    return found
+
+
+def top(names: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_nobody_imports_the_tasks(room: str) -> None:
+    assert all("tasks" not in top(imported(path)) for path in files(room))
+
+
+def test_the_host_side_never_imports_torch_nor_more_of_the_enclave_side_than_it_may() -> None:
+    for path in [*files("workflow"), PROJECT / "tasks.py"]:
+        names = imported(path)
+        assert not top(names) & (HEAVY | {"pytorch_train", "pytorch_infer", "converters"}), path
+        ours = {name for name in names if name.startswith("pytorch_common")}
+        allowed = {name for name in ours if name.startswith(tuple(SHARED_WITH_HOST))}
+        assert ours - allowed <= {"pytorch_common"}, path
+
+
+def test_the_enclave_side_is_standard_library_torch_and_pillow() -> None:
+    for room in ("pytorch_common", "pytorch_train", "pytorch_infer"):
+        allowed = ENCLAVE_PACKAGES | set(sys.stdlib_module_names) | {room}
+        for path in files(room):
+            assert top(imported(path)) <= allowed, path
+
+
+def test_what_the_host_shares_is_standard_library_alone() -> None:
+    for name in SHARED_WITH_HOST:
+        path = PROJECT / (name.replace(".", "/") + ".py")
+        assert top(imported(path)) <= set(sys.stdlib_module_names), path
+
+
+def test_loading_the_tasks_loads_nothing_heavy() -> None:
+    code = "import sys, tasks; print(sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    loaded = set(ast.literal_eval(done.stdout))
+    assert not loaded & (HEAVY | {"requests", "tqdm", "docker"})
+
+
+def test_the_enclave_side_is_python_3_8() -> None:
+    for room in ("pytorch_common", "pytorch_train", "pytorch_infer"):
+        for path in files(room):
+            ast.parse(path.read_text(), feature_version=(3, 8))

@@ -1,0 +1,124 @@
+"""The tasks as a person meets them: the list, the help, what an error looks like."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tasks
+from tests.conftest import PROJECT
+
+NAMES = sorted(tasks.ns.task_names)
+
+
+def inv(*args: str, cwd: Path = PROJECT, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", "--search-root", str(PROJECT), *args],
+        cwd=cwd,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_list_answers_in_under_half_a_second() -> None:
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        assert inv("--list").returncode == 0
+        times.append(time.monotonic() - started)
+    assert min(times) < 0.5
+
+
+def test_the_list_reads_like_the_documented_steps() -> None:
+    shown = inv("--list").stdout
+    for name in NAMES:
+        line = next(line for line in shown.splitlines() if line.split()[:1] == [name])
+        assert len(line.split()) > 3
+    steps = re.findall(r"^  ([a-z-]+) +(\d)\. ", shown, re.MULTILINE)
+    assert [name for name, _ in sorted(steps, key=lambda step: step[1])] == [
+        *("download-model", "fetch-hymenoptera", "train", "copy-net", "classify", "clean-result")
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_flag_has_a_help_text(name: str) -> None:
+    task = tasks.ns[name]
+    parameters = list(inspect.signature(task.body).parameters)[1:]
+    assert set(parameters) == set(task.help)
+    assert task.auto_shortflags is False
+
+
+def test_readme_and_list_name_the_same_tasks() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    named = set(re.findall(r"\binv ([a-z]+(?:-[a-z]+)*)", readme))
+    assert set(NAMES) <= named
+    assert named - set(NAMES) == set()
+
+
+def test_the_readmes_flags_exist() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    for name, rest in re.findall(r"\binv ([a-z-]+)((?: [^`\n|;,)]+)?)", readme):
+        flags = {flag[2:].replace("-", "_") for flag in re.findall(r"--[a-z-]+", rest)}
+        if name in NAMES:
+            assert flags <= set(tasks.ns[name].help), (name, rest)
+
+
+def test_the_readme_names_every_setting() -> None:
+    from workflow import settings
+
+    readme = (PROJECT / "README.md").read_text()
+    for section, keys in settings.defaults().items():
+        for key in keys:
+            assert f"`{section}.{key}`" in readme
+
+
+@pytest.mark.parametrize(
+    ("args", "variables", "line"),
+    [
+        (["train", "--epochs", "0"], {}, "epochs: expected 1 or more, got 0"),
+        (["train", "--data", "/no/such"], {}, "/no/such: no such folder; give --data a folder"),
+        (["classify"], {}, "no image given; run: inv classify --image PATH"),
+        (["classify", "--image", "x", "--net", "/no/net.pt"], {}, "run: inv train, then: inv copy"),
+        (["train"], {"INVOKE_TRAIN_EPOCHS": "few"}, "train.epochs: expected a whole number"),
+        (["train"], {"INVOKE_TRAIN_EPOCH": "3"}, "did you mean INVOKE_TRAIN_EPOCHS?"),
+        (["copy-net", "--out", "/no"], {}, "/no/record.json is missing; run: inv train"),
+    ],
+)
+def test_an_error_is_one_line_and_status_1(
+    args: list[str], variables: dict[str, str], line: str
+) -> None:
+    done = inv(*args, **variables)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert line in done.stderr
+
+
+def test_lint_and_test_are_the_projects_own_commands() -> None:
+    from workflow import quality
+
+    assert [command[2:] for command in quality.lint_commands(fix=False)] == [
+        *(["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
+    ]
+    command = quality.test_command(fast=True, real=False, only="x")
+    assert command[2:] == ["pytest", "-m", "not real and not slow", "-k", "x"]
+    assert quality.test_command(fast=False, real=True, only=None)[2:] == ["pytest", "-m", "real"]
+
+
+def test_a_failing_check_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    from workflow import quality
+    from workflow.errors import WorkflowError
+
+    failing = [sys.executable, "-c", "raise SystemExit(3)"]
+    monkeypatch.setattr(quality, "test_command", lambda **_: failing)
+    with pytest.raises(WorkflowError) as caught:
+        quality.test(only="x")
+    assert caught.value.code == 3
