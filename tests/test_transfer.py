@@ -145,56 +145,6 @@ def test_a_complete_part_needs_no_request(server: FaultServer, asset: Asset, tar
     assert server.requests == []
 
 
-def begin_without_digest(server: FaultServer, asset: Asset, target: Path) -> Asset:
-    """Leave the first bytes of a file whose digest is not known, and return its asset."""
-    unknown = replace(asset, sha256="")
-    server.script(faults.truncate_after(5000))
-    failure(unknown, target, replace(QUICK, attempts=1))
-    return unknown
-
-
-def test_without_a_digest_a_part_is_resumed_by_its_etag(
-    server: FaultServer, asset: Asset, target: Path
-) -> None:
-    server.etag = '"1"'
-    assert fetch(begin_without_digest(server, asset, target), target, policy=QUICK)
-    assert_only(target)
-    assert (server.requests[1].range, server.requests[1].if_range) == ("bytes=5000-", '"1"')
-
-
-def test_without_a_digest_another_range_is_not_appended(
-    server: FaultServer, asset: Asset, target: Path
-) -> None:
-    server.etag = '"1"'
-    unknown = begin_without_digest(server, asset, target)
-    server.script(faults.wrong_content_range)
-    assert fetch(replace(unknown, max_bytes=2 * len(CONTENT)), target, policy=QUICK)
-    assert_only(target)
-
-
-def test_without_a_digest_a_file_that_changed_is_not_mixed(
-    server: FaultServer, asset: Asset, target: Path
-) -> None:
-    server.etag, server.content = '"1"', b"x" * len(CONTENT)
-    unknown = begin_without_digest(server, asset, target)
-    server.etag, server.content = '"2"', CONTENT
-    assert fetch(unknown, target, policy=QUICK)
-    assert_only(target)
-
-
-@pytest.mark.parametrize(
-    ("etag", "query"), [("", ""), ('W/"1"', ""), ('"1"', "?mirror")], ids=["no", "weak", "foreign"]
-)
-def test_without_a_digest_or_an_etag_that_tells_nothing_is_resumed(
-    server: FaultServer, asset: Asset, target: Path, etag: str, query: str
-) -> None:
-    server.etag = etag
-    unknown = begin_without_digest(server, asset, target)
-    assert fetch(replace(unknown, url=server.url + query), target, policy=QUICK)
-    assert_only(target)
-    assert server.ranges() == [None, None]
-
-
 @pytest.mark.parametrize(
     ("behaviour", "problem"),
     [
