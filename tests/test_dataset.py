@@ -84,6 +84,19 @@ def test_a_source_that_differs_names_the_files_and_leaves_nothing(
     assert not target.exists()
 
 
+def test_a_bad_archive_does_not_come_back(small: Path, tmp_path: Path, server: FaultServer) -> None:
+    good = zipped(small).read_bytes()
+    (small / "train" / "ants" / "one photo.png").write_bytes(b"changed")
+    server.content = zipped(small).read_bytes()
+    data = DataSettings(dir=tmp_path / "data" / "hymenoptera_data", source=server.url)
+    with pytest.raises(WorkflowError, match="is changed"):
+        dataset.fetch(data)
+    assert list(data.dir.parent.iterdir()) == []
+    server.content = good
+    dataset.fetch(data)
+    assert dataset.differences(data.dir) == []
+
+
 def test_a_tree_in_place_is_verified_again_and_mended(small: Path, tmp_path: Path) -> None:
     data = DataSettings(dir=tmp_path / "data", source=str(zipped(small)))
     dataset.fetch(data)

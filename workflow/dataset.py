@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from pathlib import Path, PurePosixPath
 
 from pytorch_common.contract import DATA_SUFFIXES
 from pytorch_common.files import list_files, sha256_file
 from workflow import assets
 from workflow.download import fetch as fetch_file
+from workflow.download import locked
 from workflow.errors import WorkflowError
 from workflow.notes import note
 from workflow.sample import is_sample, make_sample
@@ -123,20 +123,18 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def _fetch_zip(source: str, target: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=".hymenoptera-", dir=_parent(target)) as scratch:
-        # A download that breaks off is resumed by the next call, so it does not go to scratch.
-        archive = target.with_name(assets.HYMENOPTERA_ZIP.name)
-        is_local = bool(source) and Path(source.removeprefix("file://")).expanduser().is_file()
-        if is_local:
-            archive = Path(scratch) / archive.name
-        fetch_file(assets.HYMENOPTERA_ZIP, archive, source=source)
-        unpack_zip(archive, target, _is_expected, root="hymenoptera_data", check=check_hymenoptera)
-        archive.unlink()
+    """Download or copy the archive and unpack it; a download that breaks off is resumed next time.
 
-
-def _parent(target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target.parent
+    The archive itself is not kept: it has no published digest, so a bad one must not come back.
+    """
+    archive = target.with_name(assets.HYMENOPTERA_ZIP.name)
+    with locked(archive.with_suffix(".unpacking")):
+        try:
+            fetch_file(assets.HYMENOPTERA_ZIP, archive, source=source)
+            root = "hymenoptera_data"
+            unpack_zip(archive, target, _is_expected, root=root, check=check_hymenoptera)
+        finally:
+            archive.unlink(missing_ok=True)
 
 
 def _is_expected(path: PurePosixPath) -> bool:
