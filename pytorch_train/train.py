@@ -3,6 +3,9 @@
 Reads  DATA/train/CLASS/* and DATA/val/CLASS/*, and the state_dict of the pretrained network.
 Writes NET (the network), OUT/history.json (a line of figures an epoch) and OUT/record.json (what
 was run, on what, with which digests). The recipe is that of "Finetuning Torchvision Models".
+
+In an image each TRAIN_… variable stands in place of an option, so that GSC measures it. NET then
+lies on an encrypted mount; only --export-net, chosen when the image is built, writes it to OUT too.
 """
 
 from __future__ import annotations
@@ -73,6 +76,9 @@ def main(argv: Sequence[str]) -> int:
     }
     record = make_record(options, history, training, validation, digests)
     record["elapsed_s"] = round(time.monotonic() - started, 3)
+    if args.export_net:
+        write_atomically(args.out / contract.NET_FILE, args.net.read_bytes())
+        record["exported"] = True
     history_file = {"schema": contract.HISTORY_SCHEMA, "epochs": history}
     write_atomically(args.out / contract.HISTORY_FILE, json_bytes(history_file))
     write_atomically(args.out / contract.RECORD_FILE, json_bytes(record))
@@ -90,10 +96,20 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train.py", description="Fine-tune a pretrained network.")
     here = Path(__file__).resolve().parent
     out = Path(os.environ.get("TRAIN_OUT", "/out"))
-    parser.add_argument("--data", type=Path, default=here / "hymenoptera_data")
+    data = os.environ.get("TRAIN_DATA", here / "hymenoptera_data")
+    parser.add_argument("--data", type=Path, default=data)
     parser.add_argument("--weights", type=Path, default=os.environ.get("TRAIN_WEIGHTS"))
     parser.add_argument("--out", type=Path, default=out, help="folder of history and record")
-    parser.add_argument("--net", type=Path, help=f"the network (OUT/{contract.NET_FILE})")
+    net = os.environ.get("TRAIN_NET")
+    parser.add_argument(
+        "--net", type=Path, default=net, help=f"the network (OUT/{contract.NET_FILE})"
+    )
+    parser.add_argument(
+        "--export-net",
+        action="store_true",
+        default=os.environ.get(contract.EXPORT_VARIABLE) == "1",
+        help=f"write the network to OUT/{contract.NET_FILE} too, in plain",
+    )
     for field in dataclasses.fields(contract.TrainOptions):
         default = os.environ.get(contract.option_variable(field.name), field.default)
         flag = "--" + field.name.replace("_", "-")

@@ -38,11 +38,11 @@ def test_a_value_that_cannot_be_is_named(name: str, value: object) -> None:
 
 
 def test_sgx_is_never_taken_on_anybodys_word(tmp_path: Path) -> None:
-    absent = tmp_path / "attestation"
+    absent = tmp_path / "attestation_type"
     assert running_backend({"RUN_BACKEND": "sgx"}, absent) == "unknown"
     assert running_backend({"RUN_BACKEND": "docker"}, absent) == "docker"
     assert running_backend({}, absent) == "native"
-    absent.mkdir()
+    absent.write_text("none")
     assert running_backend({"RUN_BACKEND": "native"}, absent) == "sgx"
 
 

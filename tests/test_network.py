@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_what_carries_code_is_refused_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(build_network("squeezenet1_1", 2, "full"), "model.pt")
-    torch.save({"format": "enclave-finetune/net/1", "arch": _Evil()}, "evil.pt")
+    torch.save({"format": "enclave-finetune/net/2", "description": _Evil()}, "evil.pt")
     for name in ("model.pt", "evil.pt"):
         with pytest.raises(RunError, match=r"carries pickled code") as caught:
             load_net(Path(name))
@@ -164,9 +165,35 @@ def test_each_part_of_the_content_is_checked(tmp_path: Path, key: str, value: ob
     network = build_network("squeezenet1_1", 3, "full")
     save(tmp_path / "net.pt", network, "squeezenet1_1")
     content = torch.load(tmp_path / "net.pt", weights_only=True)
-    torch.save({**content, key: value}, tmp_path / "net.pt")
+    description = json.loads(content["description"])
+    if key in description:
+        content["description"] = json.dumps({**description, key: value})
+    else:
+        content[key] = value
+    torch.save(content, tmp_path / "net.pt")
     with pytest.raises(RunError, match=f"it has no usable {key}"):
         load_net(tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize("description", [None, 3, "{", "[]"])
+def test_a_description_that_is_none_is_refused(tmp_path: Path, description: object) -> None:
+    save(tmp_path / "net.pt", build_network("squeezenet1_1", 3, "full"), "squeezenet1_1")
+    content = torch.load(tmp_path / "net.pt", weights_only=True)
+    torch.save({**content, "description": description}, tmp_path / "net.pt")
+    with pytest.raises(RunError, match="it has no usable arch and classes and preprocess"):
+        load_net(tmp_path / "net.pt")
+
+
+def test_the_file_holds_no_number_that_torch_1_13_cannot_read(tmp_path: Path) -> None:
+    import pickletools
+    import zipfile
+
+    save(tmp_path / "net.pt", build_network("squeezenet1_1", 3, "full"), "squeezenet1_1")
+    with zipfile.ZipFile(tmp_path / "net.pt") as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        opcodes = {opcode.name for opcode, _, _ in pickletools.genops(archive.read(name))}
+    assert "BINUNICODE" in opcodes
+    assert "BINFLOAT" not in opcodes
 
 
 def test_a_state_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:

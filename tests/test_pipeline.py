@@ -13,6 +13,7 @@ from workflow.errors import WorkflowError
 from workflow.settings import (
     DataSettings,
     InferSettings,
+    MachineSettings,
     ModelSettings,
     Settings,
     TrainSettings,
@@ -26,6 +27,7 @@ def chosen(tiny_data: Path, random_weights: Path, tmp_path: Path) -> Settings:
         data=DataSettings(dir=tiny_data),
         train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
         infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "infer"),
+        machine=MachineSettings(backend="native"),
     )
 
 

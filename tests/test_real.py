@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from tests.conftest import PROJECT
-from workflow import classification, dataset, model, training
+from workflow import classification, dataset, handover, model, training
 from workflow.settings import (
     DataSettings,
     InferSettings,
+    MachineSettings,
     ModelSettings,
     Settings,
     TrainSettings,
@@ -35,6 +36,7 @@ def settings(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Setti
         data=DataSettings(dir=folder / "hymenoptera_data"),
         train=TrainSettings(out=folder / "train", epochs=6),
         infer=InferSettings(net=folder / "infer" / "net.pt", out=folder / "infer"),
+        machine=MachineSettings(backend="native"),
     )
 
 
@@ -42,7 +44,7 @@ def settings(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Setti
 def trained(settings: Settings, real_data: Path) -> Settings:
     dataset.fetch(replace(settings.data, source=str(real_data / "hymenoptera_data")))
     training.train(settings)
-    training.copy_net(settings)
+    handover.copy_net(settings)
     return settings
 
 
@@ -51,16 +53,16 @@ def test_the_fetched_folder_is_the_real_thing(trained: Settings) -> None:
 
 
 def test_the_best_validation_accuracy_is_at_least_0_90(trained: Settings) -> None:
-    record = training.read_record(trained.train.out)
+    record = handover.read_record(trained.train.out)
     assert record["images"] == {"train": 244, "val": 153}
     assert record["metrics"]["best_val_accuracy"] >= 0.90
 
 
 def test_classifying_agrees_with_training_to_the_image(trained: Settings) -> None:
-    classification.classify(trained.infer, [str(trained.data.dir / "val")])
+    classification.classify(trained, [str(trained.data.dir / "val")])
     results = json.loads((trained.infer.out / "result.json").read_text())["results"]
     right = sum(Path(result["image"]).parent.name == result["label"] for result in results)
-    record = training.read_record(trained.train.out)
+    record = handover.read_record(trained.train.out)
     assert len(results) == 153
     assert right == record["metrics"]["best_val_correct"]
 

@@ -43,9 +43,10 @@ def test_the_list_reads_like_the_documented_steps() -> None:
     for name in NAMES:
         line = next(line for line in shown.splitlines() if line.split()[:1] == [name])
         assert len(line.split()) > 3
-    steps = re.findall(r"^  ([a-z-]+) +(\d)\. ", shown, re.MULTILINE)
-    assert [name for name, _ in sorted(steps, key=lambda step: step[1])] == [
-        *("download-model", "fetch-hymenoptera", "train", "copy-net", "classify", "clean-result")
+    steps = re.findall(r"^  ([a-z-]+) +(\d+)\. ", shown, re.MULTILINE)
+    assert [name for name, _ in sorted(steps, key=lambda step: int(step[1]))] == [
+        *("download-model", "fetch-hymenoptera", "build", "gsc-build", "sign", "info"),
+        *("train", "copy-net", "classify", "clean-result"),
     ]
 
 

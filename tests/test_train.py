@@ -110,8 +110,9 @@ def test_it_learns_from_scratch_without_weights(tiny_data: Path, tmp_path: Path)
     options = ("--arch=resnet18", "--method=scratch", "--epochs=3", "--learning-rate=0.003")
     done = train(tiny_data, Path("none"), tmp_path, *options)
     assert done.returncode == 0, done.stderr
-    last = json.loads((tmp_path / "history.json").read_text())["epochs"][-1]
-    assert (last["train_accuracy"], last["val_correct"]) == (1.0, 6)
+    first, *_, last = json.loads((tmp_path / "history.json").read_text())["epochs"]
+    assert last["train_loss"] < first["train_loss"]
+    assert last["train_accuracy"] >= 0.75
     record = json.loads((tmp_path / "record.json").read_text())
     assert record["digests"]["base_weights"] is None
 

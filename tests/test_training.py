@@ -11,11 +11,12 @@ import pytest
 from pytorch_common.contract import RECORD_SCHEMA
 from pytorch_common.files import sha256_file
 from tests.conftest import paint
-from workflow import classification, training
+from workflow import classification, handover, training
 from workflow.errors import WorkflowError
 from workflow.settings import (
     DataSettings,
     InferSettings,
+    MachineSettings,
     ModelSettings,
     Settings,
     TrainSettings,
@@ -29,6 +30,7 @@ def chosen(tiny_data: Path, random_weights: Path, tmp_path: Path) -> Settings:
         data=DataSettings(dir=tiny_data),
         train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
         infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "result"),
+        machine=MachineSettings(backend="native"),
     )
 
 
@@ -54,8 +56,8 @@ def test_from_images_to_an_answer(
     changed = replace(chosen, train=replace(chosen.train, seed=5))
     assert not training.is_up_to_date(changed)
 
-    training.copy_net(chosen)
-    classification.classify(chosen.infer, [str(tiny_data / "val" / "red" / "0.png")], as_json=True)
+    handover.copy_net(chosen)
+    classification.classify(chosen, [str(tiny_data / "val" / "red" / "0.png")], as_json=True)
     shown = json.loads(capfd.readouterr().out)
     assert shown == json.loads((chosen.infer.out / "result.json").read_text())
     assert shown["digests"]["net"] == sha256_file(chosen.train.out / "net.pt")
@@ -82,18 +84,18 @@ def test_every_option_is_given_to_the_script(chosen: Settings) -> None:
 
 def test_copy_net_takes_the_recorded_file_and_no_other(chosen: Settings) -> None:
     with pytest.raises(WorkflowError, match=r"record\.json is missing; run: inv train"):
-        training.copy_net(chosen)
+        handover.copy_net(chosen)
     hand_made(chosen)
-    training.copy_net(chosen)
+    handover.copy_net(chosen)
     assert chosen.infer.net.read_bytes() == b"a network"
-    assert classification.accepted_net(chosen.infer.net) == sha256_file(chosen.infer.net)
+    assert handover.accepted_net(chosen.infer.net) == sha256_file(chosen.infer.net)
 
     (chosen.train.out / "net.pt").write_bytes(b"a netw")
     with pytest.raises(WorkflowError, match=r"net\.pt is damaged or half-written: the record says"):
-        training.copy_net(chosen)
+        handover.copy_net(chosen)
     (chosen.train.out / "net.pt").unlink()
     with pytest.raises(WorkflowError, match=r"net\.pt is missing; run: inv train"):
-        training.copy_net(chosen)
+        handover.copy_net(chosen)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}'])
@@ -101,18 +103,18 @@ def test_a_record_that_is_none_is_refused(chosen: Settings, text: str) -> None:
     hand_made(chosen)
     (chosen.train.out / "record.json").write_text(text)
     with pytest.raises(WorkflowError, match=r"record\.json .*run: inv train") as caught:
-        training.copy_net(chosen)
+        handover.copy_net(chosen)
     assert "\n" not in caught.value.message
 
 
 def test_a_network_that_was_changed_after_the_hand_over_is_refused(chosen: Settings) -> None:
     with pytest.raises(WorkflowError, match="run: inv train, then: inv copy-net"):
-        classification.classify(chosen.infer, ["x.png"])
+        classification.classify(chosen, ["x.png"])
     hand_made(chosen)
-    training.copy_net(chosen)
+    handover.copy_net(chosen)
     chosen.infer.net.write_bytes(b"another")
     with pytest.raises(WorkflowError, match="the record says sha256"):
-        classification.classify(chosen.infer, ["x.png"])
+        classification.classify(chosen, ["x.png"])
 
 
 def test_globs_are_expanded_and_anything_else_stays(tmp_path: Path) -> None:
@@ -138,4 +140,4 @@ def test_no_answer_outlives_its_question(chosen: Settings) -> None:
 
 def test_no_image_is_one_line(chosen: Settings) -> None:
     with pytest.raises(WorkflowError, match="run: inv classify --image PATH"):
-        classification.classify(chosen.infer, [])
+        classification.classify(chosen, [])

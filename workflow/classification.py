@@ -2,39 +2,82 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pytorch_common.contract import RESULT_JSON_FILE, RESULT_TEXT_FILE
+from pytorch_common.contract import (
+    HANDOVER_DIR,
+    IMAGE_SUFFIXES,
+    IN_DIR,
+    LIST_FILE,
+    NET_FILE,
+    OUT_DIR,
+    RESULT_JSON_FILE,
+    RESULT_TEXT_FILE,
+)
+from workflow import backends, building, gsc, run, shielding
+from workflow.commands import shell_line, show, unquoted
+from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
-from workflow.notes import answer, note
+from workflow.handover import (
+    DIGEST_IN_SHELL,
+    accepted_digest,
+    accepted_net,
+    digest_line,
+    encrypted_net,
+    readable_in,
+)
+from workflow.images import INFER, image_name
+from workflow.notes import answer
 from workflow.paths import shown
-from workflow.run import INFER_SCRIPT, UNPROTECTED, run_native
-from workflow.settings import InferSettings
-from workflow.training import check_net, read_record, record_beside
+from workflow.settings import AUTO, GRAPHENE, PROJECT, InferSettings, Settings
 
 
-def classify(infer: InferSettings, images: Sequence[str], *, as_json: bool = False) -> None:
+def classify(settings: Settings, images: Sequence[str], *, as_json: bool = False) -> None:
     """Classify files, folders and glob patterns; write result.txt and result.json, print one.
 
     Raises: WorkflowError where the network is missing or not the recorded one, and, after all
     others are classified, where a file was no image.
     """
+    infer = settings.infer
     if not images:
         raise WorkflowError("no image given; run: inv classify --image PATH (file, folder or glob)")
-    net_sha256 = accepted_net(infer.net)
-    paths = [path for image in images for path in expand(image)]
-    clean_result(infer)
-    note(UNPROTECTED)
-    stdin = b"".join(os.fsencode(path) + b"\0" for path in paths)
-    args = infer_args(infer, net_sha256)
-    status = run_native(str(INFER_SCRIPT), args, stdin=stdin, quiet=as_json)
+    names = [name for image in images for name in expand(image)]
+    if settings.dry:
+        show(*classify_lines(settings, backends.pick(settings), names))
+        return
+    accepted_digest(infer)
+    backend = pick_backend(settings)
+    if backend == "native":
+        status = _classify_native(infer, names, quiet=as_json)
+    else:
+        status = _classify_in_container(settings, backend, names, quiet=as_json)
     if as_json and (infer.out / RESULT_JSON_FILE).is_file():
         answer((infer.out / RESULT_JSON_FILE).read_text().rstrip("\n"))
     if status:
         raise WorkflowError("not every file was an image; the lines above name them", code=status)
+
+
+def pick_backend(settings: Settings) -> str:
+    """Return the backend to classify in: the strongest that can open the handed-over network.
+
+    Raises: WorkflowError where the named one cannot.
+    """
+    can_open, how = readable_in(settings.infer, graphene=settings.gsc.dialect == GRAPHENE)
+    requested = settings.machine.backend
+    if requested == AUTO:
+        return backends.pick(settings, among=can_open, because=f"the network is {how}")
+    if requested not in can_open:
+        raise WorkflowError(
+            f"the network that was handed over is {how}, which the backend {requested} cannot "
+            f"open; run: inv train --backend {requested}, then: inv copy-net"
+        )
+    return backends.pick(settings)
 
 
 def infer_args(infer: InferSettings, net_sha256: str) -> list[str]:
@@ -45,16 +88,50 @@ def infer_args(infer: InferSettings, net_sha256: str) -> list[str]:
     ]
 
 
-def accepted_net(net: Path) -> str:
-    """Return the digest of the network that was handed over, verified against its record.
+def infer_spec(
+    settings: Settings,
+    backend: str,
+    image: str,
+    *,
+    user: str,
+    images: Path,
+    arguments: Sequence[str] = (),
+) -> ContainerSpec:
+    """Return what the classifying container is given: the network and the images to read alone."""
+    infer = settings.infer
+    if backends.seals(settings, backend):
+        # Writable, because Gramine opens an encrypted file for writing even to read it.
+        handover = Mount(encrypted_net(infer.net.parent).parent, HANDOVER_DIR)
+    else:
+        handover = Mount(infer.net, f"{HANDOVER_DIR}/{NET_FILE}", read_only=True)
+    mounts = (Mount(infer.out, OUT_DIR), handover, Mount(images, IN_DIR, read_only=True))
+    return run.container_spec(
+        settings, backend, image, user=user, mounts=mounts, arguments=arguments
+    )
 
-    Raises: WorkflowError naming the task that makes it.
-    """
-    if not net.is_file():
-        raise WorkflowError(f"{net} is missing; run: inv train, then: inv copy-net")
-    record = read_record(record_beside(net).parent)
-    check_net(net, record)
-    return str(record["digests"]["net"])
+
+def classify_lines(settings: Settings, backend: str, names: Sequence[str]) -> list[str]:
+    """Return the shell commands that classify by hand."""
+    infer = settings.infer
+    if backend == "native":
+        listing = shell_line(["printf", r"%s\0", *names])
+        command = ["python", shown(run.INFER_SCRIPT), *infer_args(infer, DIGEST_IN_SHELL)]
+        environment = {"PYTHONPATH": str(PROJECT)}
+        line = shell_line(command, environment=environment, stdin=listing)
+        return [digest_line(infer), unquoted(line)]
+    image, user = image_name(settings, INFER), "$(id -u):$(id -g)"
+    if backend in backends.SHIELDED:
+        image = gsc.signed_name(gsc.app_name(image, backend))
+    folder = infer.out.parent / "in"
+    spec = infer_spec(settings, backend, image, user=user, images=folder)
+    line = unquoted(shell_line(docker_run(spec)))
+    inside = [inner_name(name) for name in names]
+    copies = [
+        shell_line(["install", "-D", "-m", "644", name, folder / inner.lstrip("/")])
+        for name, inner in zip(names, inside, strict=True)
+    ]
+    listing = shell_line(["printf", r"%s\0", *inside], stdout=folder / LIST_FILE)
+    return [shell_line(["mkdir", "-p", infer.out, folder]), *copies, listing, line]
 
 
 def expand(image: str) -> list[str]:
@@ -68,7 +145,87 @@ def expand(image: str) -> list[str]:
     return [path]
 
 
+def inner_name(name: str) -> str:
+    """Return the name under which the script looks for the image below /in, and shows it.
+
+    The person's own, but for one that leads upwards, which becomes absolute.
+    """
+    return os.path.abspath(name) if os.pardir in Path(name).parts else name  # noqa: PTH100
+
+
+@contextlib.contextmanager
+def staged(names: Sequence[str], beside: Path) -> Iterator[Path]:
+    """Yield a folder with copies of the images, readable for the container, and their list.
+
+    A name that leads to nothing stays in the list alone, so that the result says so.
+    """
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".in-", dir=beside) as temporary:
+        folder = Path(temporary)
+        inside = [inner_name(name) for name in names]
+        for name, inner in zip(names, inside, strict=True):
+            _stage(Path(name), folder / inner.lstrip("/"))
+        listing = b"".join(os.fsencode(inner) + b"\0" for inner in inside)
+        (folder / LIST_FILE).write_bytes(listing)
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        yield folder
+
+
+def clean_results(settings: Settings) -> None:
+    """Delete the results of the last run, or print the command that does."""
+    if settings.dry:
+        show(*clean_lines(settings.infer))
+    else:
+        clean_result(settings.infer)
+
+
 def clean_result(infer: InferSettings) -> None:
     """Delete result.txt and result.json, so that no answer outlives its question."""
     for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE):
         (infer.out / name).unlink(missing_ok=True)
+
+
+def clean_lines(infer: InferSettings) -> list[str]:
+    """Return the shell command that deletes the results by hand."""
+    return [shell_line(["rm", "-f", infer.out / RESULT_TEXT_FILE, infer.out / RESULT_JSON_FILE])]
+
+
+def _classify_native(infer: InferSettings, names: Sequence[str], *, quiet: bool) -> int:
+    net_sha256 = accepted_net(infer.net)
+    clean_result(infer)
+    stdin = b"".join(os.fsencode(name) + b"\0" for name in names)
+    args = infer_args(infer, net_sha256)
+    return run.run_native(str(run.INFER_SCRIPT), args, stdin=stdin, quiet=quiet)
+
+
+def _classify_in_container(
+    settings: Settings, backend: str, names: Sequence[str], *, quiet: bool
+) -> int:
+    infer, image = settings.infer, image_name(settings, INFER)
+    shielded = backend in backends.SHIELDED
+    sealed = shielded and "insecure-args" not in settings.gsc.admitted
+    arguments = building.check_is_current(settings, INFER, sealed=sealed)
+    if shielded:
+        image = shielding.current_image(settings, INFER, backend)
+    if backend == "sgx":
+        shielding.check_can_hand_over(settings)
+    clean_result(infer)
+    who = run.this_person()
+    is_sealed = backends.seals(settings, backend)
+    folders = [infer.out, *([encrypted_net(infer.net.parent).parent] if is_sealed else [])]
+    with staged(names, infer.out.parent) as images, run.lent(folders, who) as user:
+        spec = infer_spec(settings, backend, image, user=user, images=images, arguments=arguments)
+        return run.run_container(spec, backend, quiet=quiet)
+
+
+def _stage(source: Path, target: Path) -> None:
+    """Copy a file, or the images of a folder, to where the script looks for it."""
+    if source.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        for path in list(source.rglob("*")):
+            if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+                _stage(path, target / path.relative_to(source))
+    elif source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)

@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 from workflow import dataset
+from workflow.commands import shell_line, show
+from workflow.handover import ENCRYPTED_FOLDER, RUN_FILE, record_beside
 from workflow.notes import note
 from workflow.settings import PROJECT, Settings
-from workflow.training import record_beside
 
 
 def clean(settings: Settings, *, downloads: bool = False) -> None:
@@ -16,7 +17,11 @@ def clean(settings: Settings, *, downloads: bool = False) -> None:
 
     Folders that a setting moved out of the project lose only the files that the tasks write.
     """
-    for path in (*made(settings), *(downloaded() if downloads else ())):
+    paths = [*made(settings), *(downloaded() if downloads else ())]
+    if settings.dry:
+        show(shell_line(["rm", "-rf", *paths]))
+        return
+    for path in paths:
         if path.is_dir():
             shutil.rmtree(path)
         elif path.exists():
@@ -30,9 +35,11 @@ def made(settings: Settings) -> list[Path]:
     """Return what the work tasks write."""
     train, infer = settings.train.out, settings.infer
     return [
-        *(train / name for name in ("net.pt", "history.json", "record.json")),
+        *(train / name for name in ("net.pt", "history.json", "record.json", RUN_FILE)),
+        train / ENCRYPTED_FOLDER,
         *(infer.out / name for name in ("result.txt", "result.json")),
-        *(infer.net, record_beside(infer.net)),
+        *(infer.net, record_beside(infer.net), infer.net.with_name(RUN_FILE)),
+        infer.net.with_name(ENCRYPTED_FOLDER),
         PROJECT / "out",
     ]
 

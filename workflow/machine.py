@@ -9,34 +9,22 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pytorch_common.contract import available_threads
-from workflow import classification, dataset, model
+from workflow import dataset, handover, model
+from workflow.checks import Check
 from workflow.errors import WorkflowError
-from workflow.notes import answer
+from workflow.notes import answer, is_colourful, red
 from workflow.settings import PROJECT, Settings
+from workflow.shield_checks import shield_checks
 
 DISK_NEEDED_BYTES = 2 * 2**30
 MEMORY_NEEDED_BYTES = 2 * 2**30
 PROBE_TIMEOUT_S = 3.0
-SGX_DEVICES = ("/dev/sgx_enclave", "/dev/sgx/enclave", "/dev/isgx")
-
-
-@dataclass(frozen=True)
-class Check:
-    """Say what was looked at and what was found."""
-
-    name: str
-    """What was looked at."""
-    state: str
-    """ok, missing (a task makes it), or bad (nothing works until it is mended)."""
-    found: str
-    """What is there, in words."""
-    mend: str = ""
-    """The command that mends it, empty where nothing is to be mended."""
+ALARMING = ("bad", "insecure")
 
 
 def doctor(settings: Settings, *, as_json: bool = False) -> None:
@@ -57,10 +45,16 @@ def doctor(settings: Settings, *, as_json: bool = False) -> None:
 def table(checks: list[Check]) -> list[str]:
     """Return a line a check: state, name, what was found, what mends it."""
     width = max(len(check.name) for check in checks)
-    return [
-        f"{check.state:<8}{check.name:<{width + 2}}{check.found}"
+    lines = [
+        f"{check.state:<10}{check.name:<{width + 2}}{check.found}"
         + (f"  ->  {check.mend}" if check.mend else "")
         for check in checks
+    ]
+    if not is_colourful():
+        return lines
+    return [
+        red(line) if check.state in ALARMING else line
+        for line, check in zip(lines, checks, strict=True)
     ]
 
 
@@ -73,7 +67,6 @@ def examine(settings: Settings) -> list[Check]:
         room_check("disk", shutil.disk_usage(PROJECT).free, DISK_NEEDED_BYTES),
         room_check("memory", _memory_bytes(), MEMORY_NEEDED_BYTES),
         Check("processors", "ok", f"{available_threads()}, {platform.machine()}"),
-        sgx_check([path for path in SGX_DEVICES if Path(path).exists()]),
         network_check(),
         made_check(
             "weights",
@@ -83,9 +76,10 @@ def examine(settings: Settings) -> list[Check]:
         made_check("images", lambda: _checked_data(settings), "inv fetch-hymenoptera"),
         made_check(
             "network",
-            lambda: f"sha256 {classification.accepted_net(settings.infer.net)}",
+            lambda: f"sha256 {handover.accepted_digest(settings.infer)}",
             "inv train, then: inv copy-net",
         ),
+        *shield_checks(settings),
     ]
 
 
@@ -111,11 +105,6 @@ def room_check(name: str, free_bytes: int, needed_bytes: int) -> Check:
     if free_bytes < needed_bytes:
         return Check(name, "bad", text, f"free {needed_bytes / 2**30:.0f} GiB")
     return Check(name, "ok", text)
-
-
-def sgx_check(devices: list[str]) -> Check:
-    """Say whether there is an SGX device; nothing here uses one yet."""
-    return Check("sgx", "ok" if devices else "missing", ", ".join(devices) or "no SGX device")
 
 
 def network_check(host: str = "download.pytorch.org", port: int = 443) -> Check:

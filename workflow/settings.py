@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,6 +15,26 @@ from workflow.errors import WorkflowError
 
 PROJECT = Path(__file__).resolve().parents[1]
 PYPI = "pypi"
+AUTO = "auto"
+BACKENDS = ("sgx", "direct", "docker", "native")
+"""Where a script can run, the strongest first."""
+BASES = ("debian12", "debian12-apt", "ubuntu18.04")
+"""What the images stand on: a base dockerfile each."""
+INSECURE_OPTIONS = (
+    "insecure-args",
+    "allow-all-but-log",
+    "debug-enclave",
+    "host-env",
+    "allowed-files",
+    "log-level",
+    "insecure-keys",
+    "insecure-options",
+)
+"""What weakens an enclave, each refused unless it is asked for by name."""
+HOME_KEY = Path("~/.config/gramine/enclave-key.pem").expanduser()
+"""Where Gramine's own tools make it, outside of every build context. Source: gramine-sgx-sign."""
+GRAMINE = "gramine"
+GRAPHENE = "graphene"
 _INVOKE_KEYS = {"debug", "run", "runners", "sudo", "tasks", "timeouts"}
 
 
@@ -61,6 +82,8 @@ class TrainSettings:
     """Seed of everything random."""
     threads: int = TrainOptions.threads
     """Threads of torch; 0 takes all processors."""
+    export_net: bool = False
+    """Let an enclave write the network in plain to ``out`` too; a choice of the image's build."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +101,63 @@ class InferSettings:
 
 
 @dataclass(frozen=True)
+class MachineSettings:
+    """Say where the scripts run and what of this machine they are given."""
+
+    backend: str = AUTO
+    """One of BACKENDS, or auto: the strongest that the machine offers."""
+    sgx_device: str = ""
+    """The SGX device; empty takes the one that is found."""
+    provision_device: str = ""
+    """The device that quotes need; empty takes the one that is found."""
+    aesm_socket: Path = Path("/var/run/aesmd/aesm.socket")
+    """The socket of Intel's AESM service; given to the container where it is there."""
+    seccomp: str = ""
+    """Profile of system calls for direct mode; empty takes Gramine's where it is at hand."""
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """Say what the Docker images are called and stand on."""
+
+    train: str = "pytorch_train"
+    """Name of the training image."""
+    infer: str = "pytorch"
+    """Name of the classifying image."""
+    base: str = "debian12"
+    """Base dockerfile, one of BASES."""
+    os: str = ""
+    """Image of the operating system under the base; empty takes the one in the dockerfile."""
+    wheels: str = ""
+    """Folder of wheels to install torch from, for a network that is closed."""
+
+
+@dataclass(frozen=True)
+class GscSettings:
+    """Say how Docker images are turned into shielded ones."""
+
+    dir: Path = PROJECT / "gsc"
+    """Checkout of GSC."""
+    dialect: str = GRAMINE
+    """gramine, or graphene for the GSC of old Graphene in Tools/gsc."""
+    distro: str = "debian:12"
+    """Operating system of the images, as GSC names it."""
+    gramine_image: str = ""
+    """Docker image with a Gramine built before; empty has GSC build the pinned one."""
+    key: Path = HOME_KEY
+    """Key that signs the enclaves: RSA, 3072 bits, exponent 3."""
+    passphrase_file: str = ""
+    """File whose first line is the key's pass phrase; empty asks on the terminal."""
+    insecure: str = ""
+    """Insecure options that are admitted, by name, with commas between them."""
+
+    @property
+    def admitted(self) -> frozenset[str]:
+        """Return the insecure options that are admitted."""
+        return frozenset(name.strip() for name in self.insecure.split(",") if name.strip())
+
+
+@dataclass(frozen=True)
 class Settings:
     """Hold every setting of the project; a section each."""
 
@@ -89,8 +169,23 @@ class Settings:
     """Fine-tuning."""
     infer: InferSettings = field(default_factory=InferSettings)
     """Classifying."""
+    machine: MachineSettings = field(default_factory=MachineSettings)
+    """Where the scripts run."""
+    image: ImageSettings = field(default_factory=ImageSettings)
+    """Docker images."""
+    gsc: GscSettings = field(default_factory=GscSettings)
+    """Shielded images."""
+    dry: bool = False
+    """Print the equivalent shell commands and change nothing: ``inv --dry TASK``."""
 
     def __post_init__(self) -> None:
+        _one_of("machine.backend", self.machine.backend, (AUTO, *BACKENDS))
+        _one_of("image.base", self.image.base, BASES)
+        _one_of("gsc.dialect", self.gsc.dialect, (GRAMINE, GRAPHENE))
+        for option in sorted(self.gsc.admitted):
+            _one_of("gsc.insecure", option, INSECURE_OPTIONS)
+        for name in ("train", "infer"):
+            _check_image_name(f"image.{name}", getattr(self.image, name))
         if self.infer.top_k < 1:
             raise WorkflowError(f"infer.top_k: expected 1 or more, got {self.infer.top_k}")
         if self.infer.threads < 0:
@@ -121,6 +216,9 @@ _SECTIONS: dict[str, Any] = {
     "data": DataSettings(),
     "train": TrainSettings(),
     "infer": InferSettings(),
+    "machine": MachineSettings(),
+    "image": ImageSettings(),
+    "gsc": GscSettings(),
 }
 
 
@@ -154,7 +252,7 @@ def read(config: Mapping[str, Any], flags: Mapping[str, Any] | None = None) -> S
         if value is not None:
             cast = _cast(name, value, getattr(sections[section], key), Path.cwd())
             sections[section] = replace(sections[section], **{key: cast})
-    return Settings(**sections)
+    return Settings(**sections, dry=bool(config.get("run", {}).get("dry")))
 
 
 def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
@@ -195,6 +293,8 @@ def _cast(name: str, value: Any, default: Any, base: Path) -> Any:
     Raises: WorkflowError where the value is not of that type.
     """
     kind = type(default)
+    if kind is bool:
+        return _truth(name, value)
     if isinstance(value, bool) or value is None or isinstance(value, (list, Mapping)):
         raise WorkflowError(f"{name}: expected {_KINDS[kind]}, got {value!r}")
     if issubclass(kind, Path):
@@ -204,6 +304,32 @@ def _cast(name: str, value: Any, default: Any, base: Path) -> Any:
     except ValueError as error:
         raise WorkflowError(f"{name}: expected {_KINDS[kind]}, got {value!r}") from error
 
+
+def _truth(name: str, value: Any) -> bool:
+    """Return true or false for the words that people write for them."""
+    word = str(value).strip().lower()
+    if word not in _TRUTHS:
+        raise WorkflowError(f"{name}: expected true or false, got {value!r}")
+    return _TRUTHS[word]
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise WorkflowError(f"{name}: expected one of {', '.join(known)}, got {value}")
+
+
+def _check_image_name(name: str, value: str) -> None:
+    """Refuse what Docker would refuse, and a tag: the tag tells the backends apart."""
+    if not re.fullmatch(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*", value):
+        raise WorkflowError(
+            f"{name}: expected a Docker image's name in lower case without a tag, got {value!r}"
+        )
+
+
+_TRUTHS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0", ""), False),
+}
 
 _KINDS: dict[type, str] = {
     int: "a whole number",

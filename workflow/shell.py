@@ -66,6 +66,37 @@ def stream(
         return process.wait()
 
 
+def stream_both(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Run the command, hand over each line of both its outputs as it comes; return its status.
+
+    A program that is not there has status 127, as a shell says it.
+    """
+    try:
+        process = subprocess.Popen(  # noqa: S603 - an argv list; no shell reads it
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except FileNotFoundError as error:
+        on_line(str(error))
+        return 127
+    with _stopped_at_the_end(process):
+        assert process.stdout is not None  # noqa: S101 - as asked
+        with process.stdout:
+            for line in process.stdout:
+                on_line(line.decode(errors="replace").rstrip("\r\n"))
+        return process.wait()
+
+
 def quote(argv: Sequence[str]) -> str:
     """Return the command as a person would paste it."""
     return shlex.join(argv)

@@ -1,42 +1,57 @@
-"""Fine-tuning, and handing the network over to the classifying side."""
+"""Fine-tuning the network, in the backend that is asked for."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pytorch_common.contract import (
+    HANDOVER_DIR,
     HISTORY_FILE,
     NET_FILE,
+    OUT_DIR,
     RECORD_FILE,
     SCRATCH,
     available_threads,
-    record_problem,
 )
-from pytorch_common.files import code_digest, sha256_file, tree_digest, write_atomically
-from workflow import dataset, model
+from pytorch_common.files import code_digest, sha256_file, tree_digest
+from workflow import backends, building, dataset, gsc, model, run, shielding
+from workflow.commands import shell_line, show, unquoted
+from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
+from workflow.handover import (
+    ENCRYPTED_FOLDER,
+    RUN_FILE,
+    check_net,
+    encrypted_net,
+    is_encrypted,
+    read_record,
+    read_run,
+    write_run,
+)
+from workflow.images import TRAIN, image_name
 from workflow.notes import note
 from workflow.paths import shown
-from workflow.run import TRAIN_SCRIPT, UNPROTECTED, run_native
-from workflow.settings import PROJECT, Settings
+from workflow.settings import PROJECT, Settings, TrainSettings
 
 
 def train(settings: Settings) -> None:
     """Fine-tune the network and write net.pt, history.json and record.json.
 
-    Raises: WorkflowError where an input is missing or the script fails.
+    Raises: WorkflowError where an input or image is missing or the script fails.
     """
+    if settings.dry:
+        show(*train_lines(settings, backends.pick(settings)))
+        return
     dataset.check(settings.data)
     weights = None if settings.train.method == SCRATCH else model.base_weights(settings)
-    note(UNPROTECTED)
-    status = run_native(str(TRAIN_SCRIPT), train_args(settings, weights))
-    if status:
-        raise WorkflowError(f"train.py ended with status {status}", code=status)
+    backend = backends.pick(settings)
+    if backend == "native":
+        _train_native(settings, weights)
+    else:
+        _train_in_container(settings, backend)
 
 
 def train_args(settings: Settings, weights: Path | None) -> list[str]:
@@ -50,12 +65,55 @@ def train_args(settings: Settings, weights: Path | None) -> list[str]:
     ]
 
 
-def is_up_to_date(settings: Settings) -> bool:
-    """Tell whether net.pt is what these settings, weights, images and code would make."""
+def train_lines(settings: Settings, backend: str) -> list[str]:
+    """Return the shell commands that train by hand."""
+    out = settings.train.out
+    if backend == "native":
+        weights = None if settings.train.method == SCRATCH else model.weights_path(settings)
+        script = shown(run.TRAIN_SCRIPT)
+        environment = {"PYTHONPATH": str(PROJECT)}
+        command = ["python", script, *train_args(settings, weights)]
+        return [shell_line(command, environment=environment)]
+    image = image_name(settings, TRAIN)
+    if backend in backends.SHIELDED:
+        image = gsc.signed_name(gsc.app_name(image, backend))
+    user = "$(id -u):$(id -g)"
+    spec = train_spec(settings, backend, image, user=user, arguments=())
+    line = unquoted(shell_line(docker_run(spec)))
+    return [shell_line(["mkdir", "-p", out, *_sealed_folders(settings, backend)]), line]
+
+
+def train_spec(
+    settings: Settings, backend: str, image: str, *, user: str, arguments: Sequence[str]
+) -> ContainerSpec:
+    """Return what the training container is given.
+
+    The hand-over is a folder of its own where it is an encrypted mount, else the folder of results.
+    """
+    out = settings.train.out
+    handover = next(iter(_sealed_folders(settings, backend)), out)
+    mounts = (Mount(out, OUT_DIR), Mount(handover, HANDOVER_DIR))
+    return run.container_spec(
+        settings, backend, image, user=user, mounts=mounts, arguments=arguments
+    )
+
+
+def is_up_to_date(settings: Settings, backend: str = "native") -> bool:
+    """Tell whether the network is what these settings, weights, images and code would make here."""
+    out = settings.train.out
     try:
-        record = read_record(settings.train.out)
-        check_net(settings.train.out / NET_FILE, record)
-    except WorkflowError:
+        record, facts = read_record(out), read_run(out)
+        if facts["encrypted"]:
+            if sha256_file(encrypted_net(out)) != facts["encrypted"]:
+                return False
+        else:
+            check_net(out / NET_FILE, record)
+        image = None if backend == "native" else _runnable(settings, backend)[0]
+    except (WorkflowError, FileNotFoundError):
+        return False
+    if (facts["backend"], facts.get("image_id")) != (backend, _image_id(image)):
+        return False
+    if bool(record.get("exported")) != settings.train.export_net and backend != "native":
         return False
     options = settings.train_options
     options = dataclasses.replace(options, threads=options.threads or available_threads())
@@ -67,60 +125,93 @@ def is_up_to_date(settings: Settings) -> bool:
     }
     digests = {name: record["digests"].get(name) for name in expected}
     same = record.get("settings") == dataclasses.asdict(options) and digests == expected
-    return same and (settings.train.out / HISTORY_FILE).is_file()
+    return same and (out / HISTORY_FILE).is_file()
 
 
-def copy_net(settings: Settings) -> Path:
-    """Copy the trained network, with its record, to where the classifying side reads it.
+def _train_native(settings: Settings, weights: Path | None) -> None:
+    _forget(settings.train)
+    status = run.run_native(str(run.TRAIN_SCRIPT), train_args(settings, weights))
+    if status:
+        raise WorkflowError(f"train.py ended with status {status}", code=status)
 
-    Raises: WorkflowError where there is none, or it is not the one that the record describes.
+
+def _train_in_container(settings: Settings, backend: str) -> None:
+    image, arguments = _runnable(settings, backend)
+    out, sealed = settings.train.out, _sealed_folders(settings, backend)
+    if backend == "sgx":
+        shielding.check_can_hand_over(settings)
+    _forget(settings.train)
+    with run.lent([out, *sealed], run.this_person()) as user:
+        spec = train_spec(settings, backend, image, user=user, arguments=arguments)
+        status = run.run_container(spec, backend)
+    if status:
+        raise WorkflowError(f"train.py ended with status {status}; see above", code=status)
+    _write_down(settings, backend, image)
+
+
+def _runnable(settings: Settings, backend: str) -> tuple[str, list[str]]:
+    """Return the image to run and the arguments it takes.
+
+    Raises: WorkflowError where it is missing, stale, or sealed with other options.
     """
-    source, target = settings.train.out / NET_FILE, settings.infer.net
-    record = read_record(settings.train.out)
-    check_net(source, record)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_file() and sha256_file(target) == record["digests"]["net"]:
-        note(f"{target}: already there, verified")
-    else:
-        write_atomically(target, source.read_bytes())
-        check_net(target, record)
-        note(f"{target}: copied and verified")
-    shutil.copyfile(settings.train.out / RECORD_FILE, record_beside(target))
-    return target
+    shielded = backend in backends.SHIELDED
+    sealed = shielded and "insecure-args" not in settings.gsc.admitted
+    arguments = building.check_is_current(settings, TRAIN, sealed=sealed)
+    image = image_name(settings, TRAIN)
+    return (shielding.current_image(settings, TRAIN, backend) if shielded else image), arguments
 
 
-def record_beside(net: Path) -> Path:
-    """Return where the record of a handed-over network lies."""
-    return net.with_name(RECORD_FILE)
+def _write_down(settings: Settings, backend: str, image: str) -> None:
+    """Hold what the run left to what it should be, and write down what it really used.
 
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return the record of training in the folder.
-
-    Raises: WorkflowError where there is none or it is none.
+    Raises: WorkflowError where a network that should be sealed lies there in plain, or the record
+    is of another backend.
     """
-    path = folder / RECORD_FILE
-    try:
-        record = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise WorkflowError(f"{path} is missing; run: inv train") from error
-    except (OSError, ValueError) as error:
-        raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
-    if problem := record_problem(record):
-        raise WorkflowError(f"{path} is no record of training: {problem}; run: inv train")
-    return dict(record)
-
-
-def check_net(net: Path, record: dict[str, Any]) -> None:
-    """Refuse a network that is not, byte for byte, the one that the record describes.
-
-    Raises: WorkflowError that tells a half-written file from a foreign one.
-    """
-    if not net.is_file():
-        raise WorkflowError(f"{net} is missing; run: inv train")
-    expected, got = record["digests"]["net"], sha256_file(net)
-    if got != expected:
-        kind = "another network" if zipfile.is_zipfile(net) else "damaged or half-written"
+    out = settings.train.out
+    record = read_record(out)
+    if record["backend"] != backend:
         raise WorkflowError(
-            f"{net} is {kind}: the record says sha256 {expected}, it has {got}; run: inv train"
+            f"{out / RECORD_FILE}: the run says it was in the backend {record['backend']}, not "
+            f"{backend}; its results are not used"
         )
+    facts: dict[str, Any] = {"backend": backend, "image": image, "image_id": _image_id(image)}
+    if backend in backends.SHIELDED:
+        name = image.removeprefix("gsc-")
+        facts["insecure"] = shielding.insecure_options(name)
+        facts["measurement"] = dataclasses.asdict(shielding.measure(settings.gsc, name))
+    facts["encrypted"] = _sealed_digest(settings, backend)
+    if not facts["encrypted"] or record.get("exported"):
+        check_net(out / NET_FILE, record)
+    write_run(out, facts)
+
+
+def _sealed_digest(settings: Settings, backend: str) -> str | None:
+    """Return the digest of the sealed network as it lies here, None where none is sealed.
+
+    Raises: WorkflowError where one that should be sealed is not.
+    """
+    if not backends.seals(settings, backend):
+        return None
+    net = encrypted_net(settings.train.out)
+    if not net.is_file() or not is_encrypted(net):
+        raise WorkflowError(f"{net} is not encrypted, as it should be; nothing of it is used")
+    note(f"{net}: encrypted, as it leaves the enclave")
+    return sha256_file(net)
+
+
+def _forget(train: TrainSettings) -> None:
+    """Delete the results of an earlier run, so that none outlives it."""
+    for name in (NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE):
+        (train.out / name).unlink(missing_ok=True)
+    encrypted_net(train.out).unlink(missing_ok=True)
+
+
+def _sealed_folders(settings: Settings, backend: str) -> list[Path]:
+    return [settings.train.out / ENCRYPTED_FOLDER] if backends.seals(settings, backend) else []
+
+
+def _image_id(name: str | None) -> str | None:
+    from workflow import docker_api
+
+    image = docker_api.find_image(name) if name else None
+    return image.id if image else None

@@ -1,0 +1,36 @@
+# Debian 12 with the CPU wheels of torch and torchvision, each held to its digest: fewer and fewer
+# trusted files than the distribution's own packages. `inv build --wheels DIR` takes them from a folder.
+# Debian's 12-slim of 2026-08-24, by digest; `image.os` names another.
+ARG OS=debian:12-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
+FROM ${OS} AS wheels
+
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        ca-certificates python3 python3-pip
+# The folder wheels/ is in the context where --wheels is given; without it the index serves.
+COPY dockerfiles/requirements.lock wheels* /wheels/
+ARG PIP_OPTIONS="--extra-index-url=https://download.pytorch.org/whl/cpu"
+RUN python3 -m pip install --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
+        --target /python ${PIP_OPTIONS} -r /wheels/requirements.lock \
+    && rm -rf /python/bin /python/share
+
+FROM ${OS} AS full
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        libstdc++6 python3 \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/*
+COPY --from=wheels /python /usr/local/lib/python3.11/dist-packages
+
+COPY dockerfiles/slim.sh /tmp/slim.sh
+RUN sh /tmp/slim.sh /usr/lib/python3.11 /usr/local/lib/python3.11 && rm /tmp/slim.sh
+
+# One layer, so that what was deleted is gone; pip and the wheels never were in it.
+FROM scratch
+COPY --from=full / /
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONPATH=/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /app
+USER app
+CMD ["python3", "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"]

@@ -1,0 +1,26 @@
+# Ubuntu 18.04, which old Graphene's GSC needs: the documented original. Past its end of life, and
+# not run by this project. The last torch that this project supports at the lower end, on the Python 3.8 of its universe.
+ARG OS=ubuntu:18.04
+FROM ${OS} AS full
+
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        ca-certificates curl python3.8 python3.8-distutils python3-pip \
+    && rm -rf /var/lib/apt/lists/*
+
+RUN python3.8 -m pip install --no-cache-dir --upgrade 'pip==24.0' \
+    && python3.8 -m pip install --no-cache-dir --only-binary=:all: \
+        --extra-index-url https://download.pytorch.org/whl/cpu \
+        'numpy==1.24.4' 'pillow==10.4.0' 'typing-extensions==4.12.2' 'requests==2.32.3' \
+        'torch==1.13.1+cpu' 'torchvision==0.14.1+cpu' \
+    && ln -sf python3.8 /usr/bin/python3
+
+COPY dockerfiles/slim.sh /tmp/slim.sh
+RUN sh /tmp/slim.sh /usr/lib/python3.8 /usr/local/lib/python3.8 && rm /tmp/slim.sh
+
+ENV PYTHONPATH=/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /app
+USER app
+CMD ["python3", "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"]

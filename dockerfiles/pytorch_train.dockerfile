@@ -1,0 +1,44 @@
+# The training image: code, pretrained weights and labelled images on a base that brings torch.
+# Every option is an image variable, so that GSC measures it. `inv build` passes the arguments.
+ARG BASE=enclave-finetune-base:debian12
+FROM ${BASE}
+
+ARG DATA=pytorch_train/hymenoptera_data
+ARG WEIGHTS=pytorch_train/model/squeezenet1_0-b66bff10.pth
+COPY pytorch_common/ /app/pytorch_common/
+COPY pytorch_train/*.py /app/pytorch_train/
+COPY ${WEIGHTS} /app/pytorch_train/model/base.pth
+COPY ${DATA}/ /app/pytorch_train/data/
+
+# Inside Gramine every host file has the modification time 0, so Python would compile anew each time.
+USER root
+RUN find /app ! -perm -444 -exec chmod a+rX {} + \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /app \
+    && mkdir -p /out /handover && chown app:app /out /handover
+USER app
+
+ENV TRAIN_DATA=/app/pytorch_train/data \
+    TRAIN_WEIGHTS=/app/pytorch_train/model/base.pth \
+    TRAIN_OUT=/out \
+    TRAIN_NET=/handover/net.pt
+
+ARG TRAIN_ARCH=squeezenet1_0
+ARG TRAIN_METHOD=feature-extract
+ARG TRAIN_EPOCHS=15
+ARG TRAIN_BATCH_SIZE=8
+ARG TRAIN_LEARNING_RATE=0.001
+ARG TRAIN_MOMENTUM=0.9
+ARG TRAIN_SEED=0
+ARG TRAIN_THREADS=0
+ARG TRAIN_EXPORT_NET=0
+ENV TRAIN_ARCH=${TRAIN_ARCH} \
+    TRAIN_METHOD=${TRAIN_METHOD} \
+    TRAIN_EPOCHS=${TRAIN_EPOCHS} \
+    TRAIN_BATCH_SIZE=${TRAIN_BATCH_SIZE} \
+    TRAIN_LEARNING_RATE=${TRAIN_LEARNING_RATE} \
+    TRAIN_MOMENTUM=${TRAIN_MOMENTUM} \
+    TRAIN_SEED=${TRAIN_SEED} \
+    TRAIN_THREADS=${TRAIN_THREADS} \
+    TRAIN_EXPORT_NET=${TRAIN_EXPORT_NET}
+
+ENTRYPOINT ["python3", "/app/pytorch_train/train.py"]

