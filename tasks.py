@@ -325,13 +325,14 @@ def lint(ctx, fix=False):
     help={
         "fast": "leave out the tests that train a network",
         "real": "only the tests on the real data set and weights",
+        "docker": "only the tests that need a Docker daemon",
         "only": "only the tests whose names match this pytest expression",
     },
     auto_shortflags=False,
 )
-def test(ctx, fast=False, real=False, only=None):
+def test(ctx, fast=False, real=False, docker=False, only=None):
     """Check style and types, then run the tests."""
-    quality.test(fast=fast, real=real, only=only)
+    quality.test(fast=fast, real=real, docker=docker, only=only)
 
 
 def train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads):

@@ -109,9 +109,13 @@ def test_lint_and_test_are_the_projects_own_commands() -> None:
     assert [command[2:] for command in quality.lint_commands(fix=False)] == [
         *(["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
     ]
-    command = quality.test_command(fast=True, real=False, only="x")
-    assert command[2:] == ["pytest", "-m", "not real and not slow", "-k", "x"]
-    assert quality.test_command(fast=False, real=True, only=None)[2:] == ["pytest", "-m", "real"]
+    command = quality.test_command(fast=True, real=False, docker=False, only="x")
+    marks = "not real and not docker and not slow"
+    assert command[2:] == ["pytest", "-m", marks, "-k", "x"]
+    command = quality.test_command(fast=False, real=True, docker=False, only=None)
+    assert command[2:] == ["pytest", "-m", "real"]
+    command = quality.test_command(fast=False, real=True, docker=True, only=None)
+    assert command[2:] == ["pytest", "-m", "docker or real"]
 
 
 def test_a_failing_check_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:

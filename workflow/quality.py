@@ -17,11 +17,13 @@ def lint_commands(*, fix: bool) -> list[list[str]]:
     return [_module("ruff", *check), _module("ruff", *layout), _module("mypy")]
 
 
-def test_command(*, fast: bool, real: bool, only: str | None) -> list[str]:
+def test_command(*, fast: bool, real: bool, docker: bool, only: str | None) -> list[str]:
     """Return the command that runs the tests."""
-    marks = ["not real", *(["not slow"] if fast else [])]
-    selection = ["-m", "real" if real else " and ".join(marks)]
-    return _module("pytest", *selection, *(["-k", only] if only else []))
+    marks = ["not real", "not docker", *(["not slow"] if fast else [])]
+    if real or docker:
+        marks = [name for name, asked in (("docker", docker), ("real", real)) if asked]
+    selection = (" or " if real or docker else " and ").join(marks)
+    return _module("pytest", "-m", selection, *(["-k", only] if only else []))
 
 
 def lint(*, fix: bool = False) -> None:
@@ -33,15 +35,17 @@ def lint(*, fix: bool = False) -> None:
         _run(command)
 
 
-def test(*, fast: bool = False, real: bool = False, only: str | None = None) -> None:
+def test(
+    *, fast: bool = False, real: bool = False, docker: bool = False, only: str | None = None
+) -> None:
     """Check style and types, then run the tests.
 
     Raises: WorkflowError with the status of the first check that fails.
     """
-    if not (real or only):
+    if not (real or docker or only):
         lint()
-        note("the tests on the real data set run with: inv test --real")
-    _run(test_command(fast=fast, real=real, only=only))
+        note("more tests run with: inv test --real (real data set), inv test --docker (a daemon)")
+    _run(test_command(fast=fast, real=real, docker=docker, only=only))
 
 
 def _module(name: str, *args: str) -> list[str]:
