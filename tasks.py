@@ -98,14 +98,14 @@ def build(
     weights=None,
     base=None,
     wheels=None,
-    export_net=None,
+    export_net=False,
 ):
     """3. Build the Docker images; options and data are part of them."""
     flags = {
         **train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads),
         "data.dir": data,
         "model.weights": weights,
-        "train.export_net": export_net,
+        "train.export_net": export_net or None,
         "image.base": base,
         "image.wheels": wheels,
     }
@@ -180,7 +180,7 @@ def train(
     weights=None,
     out=None,
     backend=None,
-    export_net=None,
+    export_net=False,
 ):
     """7. Fine-tune the network: out/train/net.pt."""
     flags = {
@@ -188,7 +188,7 @@ def train(
         "machine.backend": backend,
         "model.weights": weights,
         "data.dir": data,
-        "train.export_net": export_net,
+        "train.export_net": export_net or None,
         "train.out": out,
     }
     training.train(settings.read(ctx.config, flags))
@@ -270,7 +270,7 @@ def all_steps(
     backend=None,
     base=None,
     wheels=None,
-    export_net=None,
+    export_net=False,
     force=False,
 ):
     """Do all of it: every step of the backend, each skipped when its output is there, verified."""
@@ -281,7 +281,7 @@ def all_steps(
         "model.weights": weights,
         "data.dir": data,
         "data.source": data_source,
-        "train.export_net": export_net,
+        "train.export_net": export_net or None,
         "image.base": base,
         "image.wheels": wheels,
     }

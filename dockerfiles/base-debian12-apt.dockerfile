@@ -11,6 +11,7 @@ RUN apt-get update \
 
 COPY dockerfiles/slim.sh /tmp/slim.sh
 RUN sh /tmp/slim.sh /usr/lib/python3 /usr/lib/python3.11 && rm /tmp/slim.sh
+RUN python3 -B -c 'import torch, torchvision'
 
 # One layer, so that what was deleted is gone.
 FROM scratch

@@ -23,6 +23,7 @@ COPY --from=wheels /python /usr/local/lib/python3.11/dist-packages
 
 COPY dockerfiles/slim.sh /tmp/slim.sh
 RUN sh /tmp/slim.sh /usr/lib/python3.11 /usr/local/lib/python3.11 && rm /tmp/slim.sh
+RUN python3 -B -c 'import torch, torchvision'
 
 # One layer, so that what was deleted is gone; pip and the wheels never were in it.
 FROM scratch

@@ -17,6 +17,7 @@ RUN python3.8 -m pip install --no-cache-dir --upgrade 'pip==24.0' \
 
 COPY dockerfiles/slim.sh /tmp/slim.sh
 RUN sh /tmp/slim.sh /usr/lib/python3.8 /usr/local/lib/python3.8 && rm /tmp/slim.sh
+RUN python3 -B -c 'import torch, torchvision'
 
 ENV PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \

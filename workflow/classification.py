@@ -20,7 +20,7 @@ from pytorch_common.contract import (
     RESULT_JSON_FILE,
     RESULT_TEXT_FILE,
 )
-from workflow import backends, building, gsc, run, shielding
+from workflow import backends, gsc, run, shielding
 from workflow.commands import shell_line, show, unquoted
 from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
@@ -202,12 +202,8 @@ def _classify_native(infer: InferSettings, names: Sequence[str], *, quiet: bool)
 def _classify_in_container(
     settings: Settings, backend: str, names: Sequence[str], *, quiet: bool
 ) -> int:
-    infer, image = settings.infer, image_name(settings, INFER)
-    shielded = backend in backends.SHIELDED
-    sealed = shielded and "insecure-args" not in settings.gsc.admitted
-    arguments = building.check_is_current(settings, INFER, sealed=sealed)
-    if shielded:
-        image = shielding.current_image(settings, INFER, backend)
+    infer = settings.infer
+    image, arguments = shielding.runnable(settings, INFER, backend)
     if backend == "sgx":
         shielding.check_can_hand_over(settings)
     clean_result(infer)

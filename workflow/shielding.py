@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytorch_common.contract import EXPORT_VARIABLE
 from pytorch_common.files import sha256_file, write_atomically
 from workflow import backends, gsc, manifest, shell
-from workflow.building import BuildLog
+from workflow.building import BuildLog, check_is_current
 from workflow.commands import shell_line, show
 from workflow.download import Asset, fetch
 from workflow.errors import WorkflowError
@@ -240,6 +241,19 @@ def current_image(settings: Settings, role: str, mode: str) -> str:
     return name
 
 
+def runnable(settings: Settings, role: str, backend: str) -> tuple[str, list[str]]:
+    """Return the image to run in a container, and the arguments by which the run differs from it.
+
+    Raises: WorkflowError where it is missing, not of today, or sealed with other options.
+    """
+    image = image_name(settings, role)
+    name = gsc.app_name(image, backend)
+    is_shielded = backend in backends.SHIELDED
+    is_sealed = is_shielded and "insecure-args" not in insecure_options(name)
+    arguments = check_is_current(settings, role, sealed=is_sealed)
+    return (current_image(settings, role, backend) if is_shielded else image), arguments
+
+
 def insecure_options(name: str) -> list[str]:
     """Return the insecure options that are built into a graminized image."""
     from workflow import docker_api
@@ -381,8 +395,10 @@ def _settle(settings: Settings, mode: str, role: str, app_id: str) -> None:
     threads = int(made.environment.get(f"{role.upper()}_THREADS", "1"))
     settled = manifest.settle(raw, mode=mode, threads=threads, insecure=settings.gsc.admitted)
     insecure = manifest.refuse_insecure(manifest.lint(settled, mode), mode, settings.gsc.admitted)
+    if made.environment.get(EXPORT_VARIABLE) == "1":
+        insecure = sorted([*insecure, "export-net"])
     for option in insecure:
-        reason = "as asked for" if option in settings.gsc.admitted else f"part of {mode} mode"
+        reason = f"part of {mode} mode" if option in manifest.ADMITTED_IN_DIRECT else "as asked for"
         note(f"{unsigned}: insecure option {option}, {reason}")
     before, after = len(raw["sgx"].get("trusted_files", [])), len(settled["sgx"]["trusted_files"])
     note(f"{unsigned}: {after} trusted files of the {before} that GSC listed")

@@ -17,7 +17,7 @@ from pytorch_common.contract import (
     available_threads,
 )
 from pytorch_common.files import code_digest, sha256_file, tree_digest
-from workflow import backends, building, dataset, gsc, model, run, shielding
+from workflow import backends, dataset, gsc, model, run, shielding
 from workflow.commands import shell_line, show, unquoted
 from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
@@ -154,11 +154,7 @@ def _runnable(settings: Settings, backend: str) -> tuple[str, list[str]]:
 
     Raises: WorkflowError where it is missing, stale, or sealed with other options.
     """
-    shielded = backend in backends.SHIELDED
-    sealed = shielded and "insecure-args" not in settings.gsc.admitted
-    arguments = building.check_is_current(settings, TRAIN, sealed=sealed)
-    image = image_name(settings, TRAIN)
-    return (shielding.current_image(settings, TRAIN, backend) if shielded else image), arguments
+    return shielding.runnable(settings, TRAIN, backend)
 
 
 def _write_down(settings: Settings, backend: str, image: str) -> None:
