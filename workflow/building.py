@@ -155,8 +155,10 @@ def build_lines(build: Build) -> list[str]:
         )
     ]
     project = shell_line(["tar", "-c", *inside], cwd=PROJECT)
+    # A folder that is there already would take the copy into itself.
+    empty = [context / name for name in build.folders if name not in build.elsewhere]
     return [
-        shell_line(["mkdir", "-p", context, *(context / name for name in build.folders)]),
+        shell_line(["mkdir", "-p", context, *empty]),
         shell_line(["tar", "-x", "-C", context], stdin=project),
         *copies,
         shell_line([*command, context]),

@@ -80,7 +80,8 @@ def base_build(settings: Settings) -> Build:
         if settings.image.wheels:
             arguments["PIP_OPTIONS"] = "--no-index --find-links=wheels"
     wheels = {"wheels": Path(settings.image.wheels).expanduser()} if settings.image.wheels else {}
-    return Build(base_name(settings), dockerfile, arguments, files, ("wheels",), wheels)
+    elsewhere = {name: path for name, path in wheels.items() if path != PROJECT / name}
+    return Build(base_name(settings), dockerfile, arguments, files, ("wheels",), elsewhere)
 
 
 def train_build(settings: Settings, weights: Path | None) -> Build:
