@@ -7,6 +7,7 @@ import sys
 
 from pytorch_common.contract import available_threads
 from workflow import manifest
+from workflow.errors import WorkflowError
 from workflow.images import ROLES
 from workflow.settings import INSECURE_OPTIONS
 
@@ -28,4 +29,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except WorkflowError as error:
+        sys.exit(str(error.message))
