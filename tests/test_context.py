@@ -1,0 +1,174 @@
+"""The build context: the same bytes from the same sources, and nothing but what is listed."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import docker.utils
+import pytest
+
+from tests.conftest import PROJECT
+from workflow import building, dataset, images
+from workflow.images import Build
+from workflow.settings import BASES, DataSettings, Settings, TrainSettings
+
+DIGEST = "ab" * 32
+SECRET = (
+    "enclave-key.pem",
+    "pytorch_train/model/key.pem",
+    "pytorch_common/key.pem",
+    "wheels/key.pem",
+    "out/train/net.pt",
+    "out/direct-test-key.pem",
+    ".git/config",
+    ".venv/bin/python",
+    "gsc/build/gsc-x/gsc-signer-key.pem",
+    "invoke.yaml",
+    "pytorch_infer/net.pt",
+    "pytorch_infer/record.json",
+    "pytorch_infer/encrypted/net.pt",
+    "pytorch_common/__pycache__/x.pyc",
+)
+"""Each of these must stay where it is."""
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.pth"
+    path.write_bytes(b"weights")
+    return path
+
+
+@pytest.fixture
+def chosen(tiny_data: Path) -> Settings:
+    return Settings(data=DataSettings(dir=tiny_data), train=TrainSettings(threads=3))
+
+
+def builds(chosen: Settings, weights: Path | None) -> list[Build]:
+    bases = [replace(chosen, image=replace(chosen.image, base=base)) for base in BASES]
+    return [
+        *(images.base_build(base) for base in bases),
+        images.train_build(chosen, weights),
+        images.infer_build(chosen, DIGEST),
+    ]
+
+
+def test_the_context_is_what_is_listed_and_says_nothing_of_this_machine(
+    chosen: Settings, weights: Path
+) -> None:
+    for build in builds(chosen, weights):
+        with tarfile.open(fileobj=io.BytesIO(images.context_tar(build))) as tar:
+            members = tar.getmembers()
+        names = [member.name for member in members]
+        assert sorted(names) == sorted([*build.files, *build.folders])
+        assert not any(name.startswith((".", "out", "/")) or ".pem" in name for name in names)
+        facts = {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members}
+        assert facts == {(0, 0, 0, "", "")}
+        assert {(m.type, m.mode) for m in members} <= {(b"0", 0o644), (b"5", 0o755)}
+
+
+def test_time_owner_and_mode_of_a_file_change_nothing(chosen: Settings, weights: Path) -> None:
+    build = images.train_build(chosen, weights)
+    before = images.context_tar(build)
+    os.utime(weights, (1, 1))
+    weights.chmod(0o600)
+    assert images.context_tar(build) == before
+    weights.write_bytes(b"others")
+    assert images.context_tar(build) != before
+
+
+def test_from_scratch_no_weights_are_in_the_context(chosen: Settings) -> None:
+    build = images.train_build(chosen, None)
+    assert build.folders == ("pytorch_train/model",)
+    assert not any(name.startswith("pytorch_train/model") for name in build.files)
+
+
+def test_inputs_from_elsewhere_get_a_place_of_their_own(chosen: Settings, weights: Path) -> None:
+    build = images.train_build(chosen, weights)
+    assert build.arguments["DATA"] == "pytorch_train/data"
+    assert build.arguments["WEIGHTS"] == "pytorch_train/model/mine.pth"
+    assert build.elsewhere == {
+        "pytorch_train/data": chosen.data.dir,
+        "pytorch_train/model/mine.pth": weights,
+    }
+    assert "pytorch_train/data/val/red/0.png" in build.files
+
+
+def project_with_secrets(folder: Path) -> Path:
+    """Copy what git has of the project, and put everything beside it that must stay there."""
+    ignored = shutil.ignore_patterns(".venv", ".git", "out", "gsc", "__pycache__", ".*_cache")
+    shutil.copytree(PROJECT, folder, ignore=ignored)
+    inputs = (
+        "pytorch_train/model/squeezenet1_0-b66bff10.pth",
+        "pytorch_train/hymenoptera_data/train/ants/a.jpg",
+        "pytorch_train/hymenoptera_data/val/bees/b.jpg",
+        "wheels/torch-1.whl",
+    )
+    for name in (*inputs, *SECRET):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return folder
+
+
+def test_docker_build_by_hand_sees_no_more_and_no_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read .dockerignore as Docker does, and hold our own contexts to it."""
+    project = project_with_secrets(tmp_path / "project")
+    patterns = (project / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in patterns if line and not line.startswith("#")]
+    passed = docker.utils.exclude_paths(str(project), patterns, dockerfile="Dockerfile")
+    files = {name for name in passed if (project / name).is_file()}
+    assert not files & set(SECRET)
+    assert not any(name.endswith(".pem") for name in files)
+
+    monkeypatch.setattr(images, "PROJECT", project)
+    data = DataSettings(dir=project / dataset.HYMENOPTERA.relative_to(PROJECT))
+    weights = project / "pytorch_train" / "model" / "squeezenet1_0-b66bff10.pth"
+    image = replace(Settings().image, wheels=str(project / "wheels"))
+    for build in builds(Settings(data=data, image=image), weights):
+        # The command line sends its own dockerfile in any case.
+        wanted = set(build.files) - {build.dockerfile}
+        assert wanted <= files, build.dockerfile
+        assert not wanted & set(SECRET)
+
+
+@pytest.mark.parametrize("which", ["train", "base"])
+def test_the_printed_commands_bring_the_same_files_together(
+    which: str, chosen: Settings, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run what --dry prints, but for docker itself, and compare with our own context."""
+    monkeypatch.chdir(tmp_path)
+    wheels = tmp_path / "my wheels"
+    wheels.mkdir()
+    (wheels / "torch-1.whl").write_bytes(b"torch")
+    image = replace(chosen.image, wheels=str(wheels))
+    base = images.base_build(replace(chosen, image=image))
+    build = base if which == "base" else images.train_build(chosen, weights)
+    *prepare, command = building.build_lines(build)
+    for line in prepare:
+        subprocess.run(["/bin/sh", "-ec", line], check=True)
+    made = {
+        path.relative_to("context").as_posix(): path.read_bytes()
+        for path in Path("context").rglob("*")
+        if path.is_file()
+    }
+    assert made == {name: path.read_bytes() for name, path in build.files.items()}
+    assert command.startswith(f"docker build -t {build.image} -f {build.dockerfile} ")
+    assert command.endswith(" context")
+
+
+def test_what_lies_in_the_project_needs_no_context_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = project_with_secrets(tmp_path / "project")
+    monkeypatch.setattr(images, "PROJECT", project)
+    image = replace(Settings().image, wheels=str(project / "wheels"))
+    assert images.base_build(Settings(image=image)).elsewhere == {}

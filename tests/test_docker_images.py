@@ -1,0 +1,169 @@
+"""What goes into the Docker images, and what must never."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from pytorch_common.contract import TrainOptions, option_variable
+from tests.conftest import PROJECT
+from workflow import images
+from workflow.errors import WorkflowError
+from workflow.images import Build
+from workflow.settings import BASES, DataSettings, ImageSettings, Settings, TrainSettings
+
+DOCKERFILES = PROJECT / "dockerfiles"
+ROLE_FILES = {"train": "pytorch_train", "infer": "pytorch"}
+DIGEST = "ab" * 32
+
+
+def dockerfile(name: str) -> str:
+    return (DOCKERFILES / f"{name}.dockerfile").read_text()
+
+
+def entries(context: bytes) -> list[tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(context)) as tar:
+        return tar.getmembers()
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.pth"
+    path.write_bytes(b"weights")
+    return path
+
+
+@pytest.fixture
+def chosen(tiny_data: Path) -> Settings:
+    return Settings(data=DataSettings(dir=tiny_data), train=TrainSettings(threads=3))
+
+
+def all_builds(chosen: Settings, weights: Path) -> list[Build]:
+    bases = [
+        images.base_build(replace(chosen, image=replace(chosen.image, base=base))) for base in BASES
+    ]
+    return [
+        *bases,
+        images.train_build(chosen, weights),
+        images.train_build(chosen, None),
+        images.infer_build(chosen, DIGEST),
+    ]
+
+
+def test_names_are_the_documented_ones_or_those_of_the_settings() -> None:
+    mine = Settings(image=ImageSettings(train="my/train", infer="mine", base="debian12-apt"))
+    for chosen, names in (
+        (Settings(), ["pytorch_train", "pytorch", "enclave-finetune-base:debian12"]),
+        (mine, ["my/train", "mine", "enclave-finetune-base:debian12-apt"]),
+    ):
+        found = [images.image_name(chosen, role) for role in images.ROLES]
+        assert [*found, images.base_name(chosen)] == names
+
+
+def test_roles() -> None:
+    assert images.roles("all") == ("train", "infer")
+    assert images.roles("infer") == ("infer",)
+    with pytest.raises(WorkflowError, match="--image: expected train, infer or all, got both"):
+        images.roles("both")
+
+
+def test_every_train_option_is_an_argument_and_a_variable_of_the_image() -> None:
+    text = dockerfile("pytorch_train")
+    for option in fields(TrainOptions):
+        name = option_variable(option.name)
+        assert re.search(rf"^ARG {name}={re.escape(str(option.default))}$", text, re.M), name
+        assert re.search(rf"^(ENV|   ) {name}=\$\{{{name}\}}( \\)?$", text, re.M), name
+
+
+def test_the_image_has_the_options_that_were_asked_for(chosen: Settings, weights: Path) -> None:
+    asked = replace(chosen, train=replace(chosen.train, epochs=4, seed=9, export_net=True))
+    arguments = images.train_build(asked, weights).arguments
+    assert {name: value for name, value in arguments.items() if name.startswith("TRAIN_")} == {
+        "TRAIN_ARCH": "squeezenet1_0",
+        "TRAIN_METHOD": "feature-extract",
+        "TRAIN_EPOCHS": "4",
+        "TRAIN_BATCH_SIZE": "8",
+        "TRAIN_LEARNING_RATE": "0.001",
+        "TRAIN_MOMENTUM": "0.9",
+        "TRAIN_SEED": "9",
+        "TRAIN_THREADS": "3",
+        "TRAIN_EXPORT_NET": "1",
+    }
+
+
+def test_all_processors_become_a_number_when_the_image_is_built(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "available_threads", lambda: 7)
+    everything = replace(chosen, train=TrainSettings())
+    assert images.train_build(everything, None).arguments["TRAIN_THREADS"] == "7"
+    arguments = images.infer_build(everything, DIGEST).arguments
+    assert arguments == {
+        "BASE": "enclave-finetune-base:debian12",
+        "INFER_NET_SHA256": DIGEST,
+        "INFER_TOP_K": "5",
+        "INFER_THREADS": "7",
+    }
+
+
+def test_every_build_argument_is_one_of_the_dockerfile(chosen: Settings, weights: Path) -> None:
+    named = ImageSettings(os="debian:12", wheels=str(weights.parent))
+    for build in all_builds(replace(chosen, image=named), weights):
+        text = (PROJECT / build.dockerfile).read_text()
+        known = set(re.findall(r"^ARG (\w+)", text, re.M))
+        assert set(build.arguments) <= known, build.dockerfile
+
+
+@pytest.mark.parametrize("role", ["train", "infer"])
+def test_the_app_dockerfiles_do_not_know_where_torch_comes_from(role: str) -> None:
+    steps = [line for line in dockerfile(ROLE_FILES[role]).splitlines() if line[:1] != "#"]
+    text = "\n".join(steps)
+    assert not re.search(r"pip|apt|torch==|wheel|debian(?!12$)|ubuntu", text, re.M)
+    assert re.findall(r"^USER (\w+)", text, re.M)[-1] == "app"
+
+
+@pytest.mark.parametrize("base", ["debian12", "debian12-apt"])
+def test_a_base_stands_on_an_image_named_by_its_digest(base: str) -> None:
+    text = dockerfile(f"base-{base}")
+    assert re.search(r"^ARG OS=debian:12-slim@sha256:[0-9a-f]{64}$", text, re.M)
+    assert re.findall(r"^FROM (\S+)", text, re.M)[-1] == "scratch"
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_base_ends_as_a_plain_user(base: str) -> None:
+    assert re.findall(r"^USER (\w+)", dockerfile(f"base-{base}"), re.M)[-1] == "app"
+
+
+def test_every_wheel_is_held_to_its_digest() -> None:
+    lines = (DOCKERFILES / "requirements.lock").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    for line in pins:
+        assert re.fullmatch(r"[a-z0-9-]+==\S+( --hash=sha256:[0-9a-f]{64})+", line), line
+    assert {"torch", "torchvision", "pillow"} <= {line.split("==")[0] for line in pins}
+    assert "--require-hashes" in dockerfile("base-debian12")
+
+
+def test_torch_comes_from_a_folder_where_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "torch-1-cp311.whl").write_bytes(b"")
+    (tmp_path / "notes.txt").write_bytes(b"")
+    build = images.base_build(Settings(image=ImageSettings(wheels=str(tmp_path))))
+    assert build.files["wheels/torch-1-cp311.whl"] == tmp_path / "torch-1-cp311.whl"
+    assert not any(name.endswith(".txt") for name in build.files)
+    assert build.arguments == {"PIP_OPTIONS": "--no-index --find-links=wheels"}
+    # pip runs in the image's own root, where COPY put the folder.
+    assert "wheels* /wheels/" in dockerfile("base-debian12")
+
+
+def test_a_difference_between_image_and_run_is_named() -> None:
+    built = {"TRAIN_EPOCHS": "15", "PATH": "/bin"}
+    wanted = {"TRAIN_EPOCHS": "3", "TRAIN_SEED": "0"}
+    assert images.differing_options(wanted, built) == [
+        ("TRAIN_EPOCHS", "3", "15"),
+        ("TRAIN_SEED", "0", "nothing"),
+    ]
+    assert images.differing_options({"TRAIN_EPOCHS": "15"}, built) == []
