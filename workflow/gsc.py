@@ -144,8 +144,8 @@ def failure(lines: Sequence[str]) -> str:
     ``lines`` are of both its outputs, since it reports errors on either. Source of the patterns:
     gsc.py and finalize_manifest.py at COMMIT, and runs of it.
     """
-    for line in reversed(lines):
-        for pattern, advice in _FAILURES:
+    for pattern, advice in _FAILURES:
+        for line in reversed(lines):
             if found := re.search(pattern, line):
                 return f"{_unwrapped(found.group(0))}; {advice}"
     last = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
@@ -165,13 +165,14 @@ def _unwrapped(line: str) -> str:
 
 _KEY = "give --key an RSA key of 3072 bits with exponent 3: openssl genrsa -3 -out KEY 3072"
 
+# The most telling first: GSC's own last line says no more than that it failed.
 _FAILURES = (
     (r"Invalid RSA key: expected .*", _KEY),
     (r"Invalid key: expected RSA private key.*", _KEY),
     (r"Cannot find original application Docker image .*", "run: inv build"),
-    (r"Cannot find unsigned graminized Docker image .*", "run: inv gsc-build"),
-    (r"Could not find graminized Docker image .*", "run: inv gsc-build, then: inv sign"),
-    (r"entrypoint\.sig.*", "the image is not signed: inv sign"),
+    (r"Cannot find unsigned gra\w+ized Docker image .*", "run: inv gsc-build"),
+    (r"Could not find gra\w+ized Docker image .*", "run: inv gsc-build, then: inv sign"),
+    (r"FileNotFoundError: .*entrypoint\.sig.*", "the image is not signed: inv sign"),
     (r"Cannot find base-Gramine Docker image .*", "inv gsc-setup --gramine-image NAME, or without"),
     (r"Manifest file .* does not exist", "it belongs to the project: git checkout manifests"),
     (r"Failed to parse the .* file\. Error: .*", "mend the TOML of that manifest"),
@@ -180,14 +181,15 @@ _FAILURES = (
         "into manifests/finish.toml, not into a manifest that GSC is given"),
     (r"IsADirectoryError.*", "GSC takes allowed folders for trusted files: put them into "
         "manifests/finish.toml, not into a manifest that GSC is given"),
-    (r"distro is not supported by GSC.*", "inv gsc-setup writes one that is"),
+    (r"\S* ?distro is not supported by GSC.*", "inv gsc-setup writes one that is"),
     (r"Missing `Gramine` section.*|`Gramine\.\w+` is .*", "run: inv gsc-setup"),
     (r"DockerException: .*|PermissionError: .*docker.*", "start the Docker daemon: inv doctor"),
     (r"ModuleNotFoundError: No module named .*", "GSC needs it: ./inv installs it"),
     (r"[Nn]o space left on device.*", "free some disk; docker system df shows what Docker has"),
     (r"Temporary failure resolving .*|Could not resolve host.*", "the build found no network"),
     (r"returned a non-zero code: .*", "the step's own lines stand above"),
-    (r"Failed to build (?:un)?signed graminized Docker image .*", "the lines above say why"),
+    (r"Failed to build (?:a )?(?:un)?signed gra\w+ized .ocker image .*", "the lines above say why"),
+    (r"Final gra\w+ized image .* already exists", "GSC keeps an old image: run it again"),
 )  # fmt: skip
 
 
