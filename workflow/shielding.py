@@ -294,24 +294,21 @@ def build_lines(settings: Settings, mode: str, role: str) -> list[str]:
     settle = ["python", "-m", "workflow.settle", role, mode, *options]
     made, settled = folder / "made.manifest", folder / "entrypoint.manifest"
     dockerfile = settled_dockerfile(unsigned, "app")
-    labels = " ".join(
-        f"--label={label}={value}"
-        for label, value in settled_labels(
-            role,
-            mode,
-            manifest.marked(settings.gsc.admitted, mode),
-            f"$(docker image inspect -f {{{{.Id}}}} {image})",
-        ).items()
-    )
-    return [
+    app_id = f"$(docker image inspect -f {{{{.Id}}}} {image})"
+    marks = _marks(settings.gsc, mode)
+    facts = settled_labels(role, mode, marks, app_id, settings.gsc.dialect)
+    labels = " ".join(f"--label={label}={value}" for label, value in facts.items())
+    user_manifest = manifest.user_manifest(role, settings.gsc.dialect)
+    command = gsc.build_command(settings.gsc, name, user_manifest, mode)
+    made_by_gsc = [
         *([] if name == image else [shell_line(["docker", "tag", image, name])]),
         shell_line(["docker", "rmi", "--force", gsc.signed_name(name), unsigned]),
-        shell_line(
-            gsc.build_command(
-                settings.gsc, name, manifest.user_manifest(role, settings.gsc.dialect), mode
-            ),
-            cwd=settings.gsc.dir,
-        ),
+        shell_line(command, cwd=settings.gsc.dir),
+    ]
+    if settings.gsc.dialect == GRAPHENE:
+        return [*made_by_gsc, f"echo FROM {unsigned} | docker build {labels} -t {unsigned} -"]
+    return [
+        *made_by_gsc,
         shell_line(["mkdir", "-p", folder]),
         f"{read} > {made}",
         shell_line(settle, environment={"PYTHONPATH": str(PROJECT)}, stdin=made, stdout=settled),
@@ -373,7 +370,7 @@ def _mark_graphene(settings: Settings, mode: str, role: str, app_id: str) -> Non
     from workflow import docker_api
 
     unsigned = gsc.unsigned_name(gsc.app_name(image_name(settings, role), mode))
-    insecure = ["allowed-files", *sorted(settings.gsc.admitted - {"allowed-files"})]
+    insecure = _marks(settings.gsc, mode)
     note(f"{unsigned}: insecure option allowed-files: old Graphene hands the network over in plain")
     docker_api.build_files(
         {"Dockerfile": f"FROM {unsigned}\n".encode()},
@@ -460,6 +457,13 @@ def _environment() -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _marks(checkout: GscSettings, mode: str) -> list[str]:
+    """Return the insecure options of an image that are known before its manifest is looked at."""
+    if checkout.dialect == GRAPHENE:
+        return ["allowed-files", *sorted(checkout.admitted - {"allowed-files"})]
+    return manifest.marked(checkout.admitted, mode)
 
 
 def _insecure(image: Image) -> list[str]:
