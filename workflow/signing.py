@@ -32,6 +32,8 @@ def ensure_key(path: Path, *, for_trying: bool = False) -> Path:
     """Return the key's path; make a key where there is none, never overwrite one.
 
     The new file has mode 0600 from its first moment.
+
+    Raises: WorkflowError where it cannot be written.
     """
     if path.exists():
         return path
@@ -41,10 +43,13 @@ def ensure_key(path: Path, *, for_trying: bool = False) -> Path:
         serialization.PrivateFormat.TraditionalOpenSSL,
         serialization.NoEncryption(),
     )
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+    except OSError as error:
+        raise WorkflowError(f"{path} cannot be made: {error.strerror}") from error
     use = "for direct mode alone" if for_trying else "keep it safe: it opens what its enclaves seal"
     note(f"{path}: a new signing key, {use}")
     return path
@@ -121,7 +126,7 @@ def _load(data: bytes, passphrase: bytes | None) -> object:
 def _load_encrypted(data: bytes, path: Path, passphrase: bytes) -> object:
     try:
         return _load(data, passphrase)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # TypeError for an empty one
         raise WorkflowError(f"{path}: the pass phrase does not open it") from error
 
 
