@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -49,6 +50,12 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "squeezenet1_1-random.pth"
     torch.save(models.squeezenet1_1(weights=None).state_dict(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def signing_key() -> rsa.RSAPrivateKey:
+    """Return a key as SGX takes it; making one takes a second."""
+    return rsa.generate_private_key(public_exponent=3, key_size=3072)
 
 
 @pytest.fixture(scope="session")
