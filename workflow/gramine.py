@@ -17,7 +17,7 @@ _ADVICE = (
     ),
     (
         r"Adding pages .* to enclave failed|add-pages IOCTL failed|Creating enclave failed"
-        r"|Enclave creation IOCTL failed: .*ENOMEM",
+        r"|Enclave creation IOCTL failed: .*ENOMEM|Allocation of EPC memory failed",
         "the enclave does not fit into this machine's EPC; lower sgx.enclave_size in manifests/, "
         "and look: inv doctor",
     ),
@@ -38,7 +38,11 @@ _ADVICE = (
         r"EDMM feature was requested",
         "take sgx.edmm_enable out of manifests/: this machine has no EDMM",
     ),
-    (r"requires? .*FSGSBASE|CPU instruction", "this processor or kernel is too old for Gramine"),
+    (
+        r"Permission denied on mapping enclave",
+        "the kernel keeps the address that the enclave needs: sysctl vm.mmap_min_addr=0",
+    ),
+    (r"FSGSBASE|FS,GS.BASE|CPU instruction", "this processor or kernel is too old for Gramine"),
     (
         r"trusted file|not trusted or allowed|file is not allowed",
         "a file is not the one that was measured; run: inv gsc-build, inv sign",
