@@ -58,9 +58,11 @@ def read_run(folder: Path) -> dict[str, Any]:
         return {"schema": RUN_SCHEMA, "backend": "native", "encrypted": None}
     except (OSError, ValueError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
-    if not isinstance(content, dict) or content.get("schema") != RUN_SCHEMA:
+    needed = {"backend", "encrypted"}
+    is_run = isinstance(content, dict) and content.get("schema") == RUN_SCHEMA
+    if not is_run or not needed <= content.keys():
         raise WorkflowError(f"{path} is no description of a run; run: inv train")
-    return content
+    return dict(content)
 
 
 def copy_net(settings: Settings) -> Path:
