@@ -36,9 +36,14 @@ def shell_line(
     return f"(cd {shlex.quote(str(cwd))} && {line})" if is_elsewhere else line
 
 
+FILLED_IN = ("$(id -u):$(id -g)", "$NET_SHA256")
+"""What the shell is to fill in; any other dollar is a name's own."""
+
+
 def unquoted(line: str) -> str:
-    """Return the line with the words that the shell is to fill in ($…) in double quotes."""
-    return re.sub(r"'([^' ]*\$[^']*)'", r'"\1"', line)
+    """Return the line with the words that the shell is to fill in, in double quotes."""
+    ours = "|".join(map(re.escape, FILLED_IN))
+    return re.sub(rf"'([\w=-]*(?:{ours}))'", r'"\1"', line)
 
 
 def show(*lines: str) -> None:

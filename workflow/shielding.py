@@ -20,7 +20,6 @@ from workflow.errors import WorkflowError
 from workflow.gsc import Measurement
 from workflow.images import LABEL, ROLES, image_name
 from workflow.notes import answer, is_colourful, note, red
-from workflow.paths import shown
 from workflow.settings import AUTO, GRAMINE, GRAPHENE, PROJECT, GscSettings, Settings
 from workflow.signing import ensure_key, usable_key
 
@@ -99,8 +98,12 @@ def sign(settings: Settings, mode: str, roles: Sequence[str] = ROLES) -> None:
     for role in roles:
         name = gsc.app_name(image_name(settings, role), mode)
         if settings.dry:
-            make = f"test -e {key} || (umask 077 && openssl genrsa -3 -out {key} 3072)"
-            show(make, shell_line(gsc.sign_command(name, key), cwd=settings.gsc.dir))
+            folder = shell_line(["mkdir", "-p", key.parent])
+            make = shell_line(["openssl", "genrsa", "-3", "-out", key, "3072"])
+            show(
+                f"{shell_line(['test', '-e', key])} || (umask 077 && {folder} && {make})",
+                shell_line(gsc.sign_command(name, key), cwd=settings.gsc.dir),
+            )
         else:
             _check_checkout(settings.gsc)
             _sign(settings.gsc, name, ensure_key(key, for_trying=mode != "sgx"))
@@ -289,7 +292,7 @@ def build_lines(settings: Settings, mode: str, role: str) -> list[str]:
     name = gsc.app_name(image, mode)
     unsigned = gsc.unsigned_name(name)
     folder = SETTLED / name.replace(":", "-")
-    read = shell_line(["docker", "run", "--rm", "--entrypoint=cat", unsigned, manifest.IN_IMAGE])
+    read = ["docker", "run", "--rm", "--entrypoint=cat", unsigned, manifest.IN_IMAGE]
     options = [f"--insecure={option}" for option in sorted(settings.gsc.admitted)]
     settle = ["python", "-m", "workflow.settle", role, mode, *options]
     made, settled = folder / "made.manifest", folder / "entrypoint.manifest"
@@ -310,10 +313,10 @@ def build_lines(settings: Settings, mode: str, role: str) -> list[str]:
     return [
         *made_by_gsc,
         shell_line(["mkdir", "-p", folder]),
-        f"{read} > {made}",
+        shell_line(read, stdout=made),
         shell_line(settle, environment={"PYTHONPATH": str(PROJECT)}, stdin=made, stdout=settled),
         shell_line(["printf", "%s", dockerfile], stdout=folder / "Dockerfile"),
-        f"docker build {labels} -t {unsigned} {shown(folder)}",
+        f"docker build {labels} {shell_line(['-t', unsigned, folder])}",
     ]
 
 
