@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parents[1]
+SMALL_OS = "debian:12"
 
 
 def paint(path: Path, colour: tuple[int, int, int], seed: int) -> None:
@@ -56,6 +60,56 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def signing_key() -> rsa.RSAPrivateKey:
     """Return a key as SGX takes it; making one takes a second."""
     return rsa.generate_private_key(public_exponent=3, key_size=3072)
+
+
+@pytest.fixture
+def swept() -> Iterator[None]:
+    """Sweep up the sockets that the docker package leaves to be collected, before a later test.
+
+    For modules that have ``SOCKETS`` among their marks.
+    """
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+SOCKETS = (
+    pytest.mark.usefixtures("swept"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def client_is_closed() -> Iterator[None]:
+    """Close the connection to the daemon that the tests of one process share."""
+    yield
+    from workflow import docker_api
+
+    if docker_api._client.cache_info().currsize:
+        docker_api._client().close()
+        docker_api._client.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def tiny_image() -> Iterator[str]:
+    """Return the name of a small image with a shell, of this process alone, or skip."""
+    from workflow import docker_api
+
+    if problem := docker_api.problem():
+        pytest.skip(problem)
+    if docker_api.find_image(SMALL_OS) is None:
+        pytest.skip(f"no image {SMALL_OS} here to build tiny ones on")
+    name = f"shieldtest_tiny{os.getpid()}"
+    dockerfile = f"FROM {SMALL_OS}\nENV GREETING=hello\nUSER 10001:10001\n"
+    docker_api.build_files(
+        {"Dockerfile": dockerfile.encode()},
+        tag=name,
+        labels={"shieldtest": "tiny"},
+        on_line=lambda line: None,
+    )
+    yield name
+    docker_api.remove_image(name)
 
 
 @pytest.fixture(scope="session")

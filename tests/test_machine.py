@@ -54,6 +54,8 @@ def test_doctor_is_a_table_or_json_and_fails_where_something_is_bad(
         machine.doctor(Settings())
 
 
+@pytest.mark.usefixtures("swept")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_the_examination_names_what_the_tasks_need(tmp_path: Path) -> None:
     settings = Settings(
         train=TrainSettings(out=tmp_path), infer=InferSettings(net=tmp_path / "net.pt")

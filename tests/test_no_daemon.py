@@ -1,0 +1,69 @@
+"""Without a Docker daemon: one line, whatever is asked of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT, SOCKETS
+from workflow import docker_api, shield_checks
+
+pytestmark = [*SOCKETS]
+
+ASKED = {
+    "find": "docker_api.find_image('x')",
+    "build": "docker_api.build_files({}, tag='x', labels={}, on_line=print)",
+    "run": "docker_api.run(ContainerSpec('x', '1:1'), print, print)",
+    "describe": "docker_api.daemon()",
+}
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("unix:///nonexistent", "No such file or directory"),
+        ("tcp://127.0.0.1:9", "Connection refused"),
+    ],
+)
+def test_no_daemon_is_one_line_with_the_reason(
+    host: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    said = f"no Docker daemon answers ({reason}); start it, or look: inv doctor"
+    assert docker_api.problem() == said
+    (check,) = shield_checks.docker_checks()
+    assert (check.state, check.found) == ("missing", f"no Docker daemon answers ({reason})")
+
+
+@pytest.mark.parametrize("host", ["nonsense", "http+nonsense://x", "ssh://x.invalid"])
+def test_a_daemons_address_that_is_none_is_one_line(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    said = docker_api.problem()
+    assert said is not None
+    assert "\n" not in said
+    assert said.startswith("no Docker daemon answers (")
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_whatever_is_asked_of_it(what: str, tmp_path: Path) -> None:
+    code = f"""
+import os
+os.environ["DOCKER_HOST"] = "unix:///nonexistent"
+from workflow import docker_api
+from workflow.containers import ContainerSpec
+from workflow.errors import WorkflowError
+try:
+    {ASKED[what]}
+except WorkflowError as error:
+    print(error.message)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "no Docker daemon answers (No such file or directory); start it, or look: inv doctor\n"
+    )
