@@ -357,10 +357,10 @@ def _build(settings: Settings, mode: str, role: str, image: str) -> None:
         docker_api.remove_image(old)
     user_manifest = manifest.user_manifest(role, settings.gsc.dialect)
     command = gsc.build_command(settings.gsc, name, user_manifest, mode)
-    _run(command, settings.gsc, f"gsc build {name}")
+    lines = _run(command, settings.gsc, f"gsc build {name}")
     made = docker_api.find_image(unsigned)
     if made is None or not made.is_built_on(app):
-        raise WorkflowError(f"gsc build {name}: it reported no error, but made no image of {image}")
+        raise WorkflowError(_made_nothing(f"gsc build {name}", lines))
     if settings.gsc.dialect == GRAPHENE:
         _mark_graphene(settings, mode, role, app.id)
     else:
@@ -416,22 +416,25 @@ def _settle(settings: Settings, mode: str, role: str, app_id: str) -> None:
 def _sign(checkout: GscSettings, name: str, key: Path) -> None:
     from workflow import docker_api
 
+    made = docker_api.find_image(gsc.unsigned_name(name))
+    if made is not None and MODE_LABEL not in made.labels:
+        raise WorkflowError(f"{made.name} was not settled; run: inv gsc-build")
     docker_api.remove_image(gsc.signed_name(name))
     # GSC copies the key below this folder for a moment; nobody else shall look in.
     (checkout.dir / "build").mkdir(mode=0o700, exist_ok=True)
     (checkout.dir / "build").chmod(0o700)
     with usable_key(checkout, key) as usable:
-        _run(gsc.sign_command(name, usable), checkout, f"gsc sign-image {name}")
+        lines = _run(gsc.sign_command(name, usable), checkout, f"gsc sign-image {name}")
     signed, unsigned = (
         docker_api.find_image(image) for image in (gsc.signed_name(name), gsc.unsigned_name(name))
     )
     if signed is None or unsigned is None or not signed.is_built_on(unsigned):
-        raise WorkflowError(f"gsc sign-image {name}: it reported no error, but signed no image")
+        raise WorkflowError(_made_nothing(f"gsc sign-image {name}", lines))
     note(f"{signed.name}: signed, {signed.id}")
 
 
-def _run(command: list[str], checkout: GscSettings, what: str) -> None:
-    """Run GSC, drawing its steps.
+def _run(command: list[str], checkout: GscSettings, what: str) -> list[str]:
+    """Run GSC, drawing its steps, and return its lines.
 
     Raises: WorkflowError with its last lines and the one that says why it failed.
     """
@@ -449,7 +452,14 @@ def _run(command: list[str], checkout: GscSettings, what: str) -> None:
     if status or gsc.is_already_there(lines):
         for line in [line for line in lines if line.strip()][-12:]:
             note(f"  | {line}")
+        if status < 0:
+            raise WorkflowError(f"{what} was killed by signal {-status}", code=128 - status)
         raise WorkflowError(f"{what}: {gsc.failure(lines)}", code=status or 1)
+    return lines
+
+
+def _made_nothing(what: str, lines: Sequence[str]) -> str:
+    return f"{what}: it ended with status 0, but made no image: {gsc.failure(lines)}"
 
 
 def _environment() -> dict[str, str]:
