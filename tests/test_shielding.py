@@ -1,0 +1,188 @@
+"""From a plain image to a signed one, with the real daemon and a stand-in for GSC."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tomli
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.conftest import SOCKETS
+from tests.shield_world import World, pem, world, write_key
+from workflow import docker_api, manifest, shielding
+from workflow.docker_api import Image
+from workflow.errors import WorkflowError
+
+__all__ = ["world"]
+
+pytestmark = [pytest.mark.docker, *SOCKETS]
+
+
+@pytest.fixture(scope="module")
+def shielded(world: World) -> World:
+    """Shield the training image, and leave it as it is."""
+    world.app()
+    world.shield()
+    return world
+
+
+def manifest_of(image: Image | None) -> bytes:
+    assert image is not None
+    return docker_api.read_file(image.id, manifest.IN_IMAGE)
+
+
+def test_a_shielded_image_says_what_it_was_made_of(shielded: World) -> None:
+    app = docker_api.find_image(shielded.name())
+    unsigned, signed = shielded.unsigned(), shielded.signed()
+    assert app is not None
+    assert unsigned is not None
+    assert signed is not None
+    assert dict(unsigned.labels) == dict(signed.labels)
+    ours = {name: value for name, value in signed.labels.items() if name != "shieldtest"}
+    assert ours == {
+        "enclave-finetune.mode": "sgx",
+        "enclave-finetune.insecure": "",
+        "enclave-finetune.manifest": manifest.sources_digest("train", "sgx", []),
+        "enclave-finetune.app": app.id,
+    }
+    assert signed.is_built_on(unsigned)
+    assert unsigned.is_built_on(app)
+    assert signed.user == app.user == "10001:10001"
+
+
+def test_the_manifest_that_is_signed_is_the_settled_one(shielded: World) -> None:
+    text = manifest_of(shielded.signed())
+    kept = shielded.folder / "out" / "gsc" / shielded.name() / "entrypoint.manifest"
+    assert text == kept.read_bytes() == manifest_of(shielded.unsigned())
+    settled = tomli.loads(text.decode())
+    uris = [entry["uri"] for entry in settled["sgx"]["trusted_files"]]
+    assert uris == sorted(uris)
+    assert "file:/app/pytorch_train/train.py" in uris
+    assert not {"file:/etc/hosts", "file:/etc/hostname"} & set(uris)
+    assert settled["sgx"]["allowed_files"] == ["file:/in/", "file:/out/"]
+    assert settled["loader"]["env"]["OMP_NUM_THREADS"] == "2"
+    assert settled["fs"]["mounts"][1]["key_name"] == "_sgx_mrsigner"
+    assert manifest.lint(settled, "sgx") == []
+
+
+def test_gsc_is_called_as_documented(shielded: World) -> None:
+    name = shielded.name()
+    assert shielded.calls() == [
+        f"build {name} {shielded.manifests}/pytorch_train.manifest",
+        f"sign-image {name} {shielded.folder}/key.pem",
+        "build folder 700",
+    ]
+
+
+def test_the_measurement_is_a_table_for_people(
+    shielded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shielding.info(shielded.settings, "sgx", ["train"])
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line)
+    measured = shielding.measure(shielded.settings.gsc, shielded.name())
+    assert shown["MRENCLAVE"] == measured.mr_enclave
+    assert shown["MRSIGNER"] == measured.mr_signer
+    assert shown["image"] == f"gsc-{shielded.name()}"
+    assert shown["insecure"] == "options  none"
+    assert shown["debug"] == "enclave     no"
+
+
+def test_the_measurement_is_json_for_programs_and_is_kept(
+    shielded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shielding.info(shielded.settings, "sgx", ["train"], as_json=True)
+    (facts,) = json.loads(capsys.readouterr().out)
+    path = shielded.folder / "out" / "measurements" / f"gsc-{shielded.name()}.json"
+    assert json.loads(path.read_text()) == facts
+    assert (facts["isv_prod_id"], facts["isv_svn"], facts["debug"]) == (1, 1, False)
+    assert facts["insecure"] == []
+
+
+def test_todays_image_may_run(shielded: World) -> None:
+    assert shielding.current_image(shielded.settings, "train", "sgx") == f"gsc-{shielded.name()}"
+
+
+def test_a_key_with_pass_phrase_is_opened_for_gsc_and_never_named_to_it(
+    shielded: World, signing_key: rsa.RSAPrivateKey, tmp_path: Path
+) -> None:
+    before = shielding.measure(shielded.settings.gsc, shielded.name())
+    phrase = tmp_path / "phrase"
+    phrase.write_text("open sesame\n")
+    key = write_key(tmp_path / "sealed.pem", pem(signing_key, b"open sesame"))
+    shielded.calls()
+    shielding.sign(shielded.changed(key=key, passphrase_file=str(phrase)), "sgx", ["train"])
+    used = Path(shielded.calls()[0].split()[-1])
+    assert (used.name, used.exists()) == ("key.pem", False)
+    assert used != shielded.settings.gsc.key
+    assert shielding.measure(shielded.settings.gsc, shielded.name()) == before
+    assert "sesame" not in json.dumps(_history(shielded))
+
+
+def _history(world: World) -> list[str]:
+    signed = world.signed()
+    assert signed is not None
+    entries = docker_api._client().api.history(signed.id)
+    return [entry["CreatedBy"] for entry in entries]
+
+
+@pytest.mark.parametrize("bits", [2048])
+def test_a_key_that_is_none_for_sgx_never_reaches_gsc(
+    bits: int, shielded: World, tmp_path: Path
+) -> None:
+    small = rsa.generate_private_key(public_exponent=3, key_size=bits)
+    key = write_key(tmp_path / "small.pem", pem(small))
+    shielded.calls()
+    with pytest.raises(WorkflowError, match="expected an RSA key of 3072 bits"):
+        shielding.sign(shielded.changed(key=key), "sgx", ["train"])
+    assert shielded.calls() == []
+    shielding.sign(shielded.settings, "sgx", ["train"])
+
+
+def test_direct_mode_has_a_tag_a_mark_and_a_key_of_its_own(
+    shielded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = shielded.signed()
+    shielded.shield("direct")
+    said = capsys.readouterr().err
+    unsigned = f"gsc-{shielded.name()}:direct-unsigned"
+    assert f"{unsigned}: insecure option insecure-keys, part of direct mode\n" in said
+    signed = shielded.signed("direct")
+    assert signed is not None
+    assert signed.labels["enclave-finetune.insecure"] == "insecure-keys"
+    assert shielded.signed() == before
+    one, other = (
+        shielding.measure(shielded.settings.gsc, shielded.name(m)) for m in ("sgx", "direct")
+    )
+    assert one.mr_signer != other.mr_signer
+    assert (shielded.folder / "out" / "direct-test-key.pem").stat().st_mode & 0o777 == 0o600
+    shielding.info(shielded.settings, "direct", ["train"])
+    shown = capsys.readouterr().out
+    assert "backend           direct: not protected\n" in shown
+    assert "insecure options  insecure-keys\n" in shown
+
+
+def test_two_enclaves_are_held_to_what_sealing_depends_on(shielded: World, tmp_path: Path) -> None:
+    shielding.check_can_hand_over(shielded.settings)
+    other = rsa.generate_private_key(public_exponent=3, key_size=3072)
+    shielded.app("infer")
+    (shielded.manifests / "pytorch.manifest").write_text(
+        "sgx.enclave_size = '4G'\nsgx.max_threads = 32\nsgx.isvprodid = 1\nsgx.isvsvn = 2\n"
+    )
+    shielded.shield(role="infer", key=write_key(tmp_path / "other.pem", pem(other)))
+    one, two = (
+        shielding.measure(shielded.settings.gsc, shielded.name(role=role))
+        for role in ("train", "infer")
+    )
+    different = [f"mr_signer {one.mr_signer} and {two.mr_signer}", "isv_svn 1 and 2"]
+    assert shielding.sealing_differences(one, two) == different
+    with pytest.raises(WorkflowError) as caught:
+        shielding.check_can_hand_over(shielded.settings)
+    assert caught.value.message == (
+        f"{one.image} and {two.image} could not open each other's files: {'; '.join(different)}; "
+        "sign both with one key: inv sign"
+    )
+    shielding.sign(shielded.settings, "sgx", ["infer"])
+    two = shielding.measure(shielded.settings.gsc, shielded.name(role="infer"))
+    assert shielding.sealing_differences(one, two) == ["isv_svn 1 and 2"]

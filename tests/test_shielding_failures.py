@@ -1,0 +1,160 @@
+"""GSC that fails, dies or lies becomes one line, and nothing of it is taken for a success."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import SOCKETS
+from tests.gsc_stand_in import BEHAVIOURS
+from tests.shield_world import World, world
+from workflow import gsc, shielding
+from workflow.errors import WorkflowError
+
+__all__ = ["world"]
+
+pytestmark = [pytest.mark.docker, *SOCKETS]
+
+KEY = "give --key an RSA key of 3072 bits with exponent 3: openssl genrsa -3 -out KEY 3072"
+NOTHING = "it ended with status 0, but made no image"
+
+SAID = {
+    "dies": (
+        ": No space left on device; free some disk; docker system df shows what Docker has",
+        1,
+    ),
+    "is killed": (" was killed by signal 9", 137),
+    "prints its error with status 0": (
+        f": {NOTHING}: Invalid RSA key: expected key size 3072, got 2048; {KEY}",
+        1,
+    ),
+    "does nothing": (f": {NOTHING}: it printed nothing; the lines above say more", 1),
+    "cannot import": (
+        ": ModuleNotFoundError: No module named 'tomli_w'; GSC needs it: ./inv installs it",
+        1,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def unsigned(world: World) -> World:
+    """Have an unsigned image, so that signing has something to fail on."""
+    world.app()
+    shielding.build(world.settings, "sgx", ["train"])
+    return world
+
+
+def test_every_behaviour_is_tried() -> None:
+    assert set(SAID) == set(BEHAVIOURS)
+
+
+@pytest.mark.parametrize("how", SAID)
+def test_signing_that_fails_is_one_line_and_leaves_no_signed_image(
+    how: str, unsigned: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said, status = SAID[how]
+    unsigned.behave(how)
+    try:
+        with pytest.raises(WorkflowError) as caught:
+            shielding.sign(unsigned.settings, "sgx", ["train"])
+    finally:
+        unsigned.behave_well()
+    name = unsigned.name()
+    assert caught.value.message == f"gsc sign-image {name}{said}"
+    assert caught.value.code == status
+    assert unsigned.signed() is None
+    if how == "dies":
+        shown = capsys.readouterr().err.splitlines()[-2:]
+        assert shown == [
+            "  | cp: error writing '/x': No space left on device",
+            "  | Failed to build unsigned graminized Docker image `gsc-x-unsigned`.",
+        ]
+
+
+@pytest.mark.parametrize("how", ["dies", "does nothing"])
+def test_building_that_fails_is_one_line_and_leaves_no_image_at_all(how: str, world: World) -> None:
+    world.app()
+    world.behave(how)
+    try:
+        with pytest.raises(WorkflowError) as caught:
+            shielding.build(world.settings, "sgx", ["train"])
+    finally:
+        world.behave_well()
+    assert caught.value.message == f"gsc build {world.name()}{SAID[how][0]}"
+    assert (world.unsigned(), world.signed()) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            'sgx.allowed_files = ["file:/out/"]',
+            "name 'ManifestError' is not defined; GSC takes allowed files for trusted ones: put "
+            "them into manifests/finish.toml, not into a manifest that GSC is given",
+        ),
+        (
+            "sgx.thread_num = 4",
+            "error in manifest: extra keys not allowed @ data['sgx']['thread_num']; "
+            "mend the manifests; Gramine's documentation names its keys",
+        ),
+        ("sgx.x = ", "mend the TOML of that manifest"),
+    ],
+)
+def test_a_manifest_that_gsc_does_not_take_is_one_line(line: str, said: str, world: World) -> None:
+    world.app()
+    path = world.manifests / "pytorch_train.manifest"
+    text = path.read_text()
+    path.write_text(f"{text}\n{line}\n")
+    try:
+        with pytest.raises(WorkflowError) as caught:
+            shielding.build(world.settings, "sgx", ["train"])
+    finally:
+        path.write_text(text)
+    message = str(caught.value.message)
+    assert message.startswith(f"gsc build {world.name()}: ")
+    assert message.endswith(said)
+    assert "\n" not in message
+
+
+def test_what_is_not_there_says_what_makes_it(world: World) -> None:
+    missing = world.changed(dir=world.folder / "none")
+    for act in (shielding.build, shielding.sign, shielding.info):
+        with pytest.raises(WorkflowError) as caught:
+            act(missing, "sgx", ["train"])
+        assert caught.value.message == gsc.missing_message(missing.gsc)
+    config = world.settings.gsc.dir / "config.yaml"
+    text = config.read_text()
+    config.unlink()
+    try:
+        with pytest.raises(WorkflowError, match=r"has no config\.yaml; run: inv gsc-setup"):
+            shielding.build(world.settings, "sgx", ["train"])
+    finally:
+        config.write_text(text)
+
+
+def test_signing_and_looking_come_after_building(world: World) -> None:
+    name = world.name("direct")
+    with pytest.raises(WorkflowError) as caught:
+        shielding.sign(world.settings, "direct", ["train"])
+    assert caught.value.message == (
+        f"gsc sign-image {name}: Cannot find unsigned graminized Docker image "
+        f"gsc-{name}-unsigned; run: inv gsc-build"
+    )
+    with pytest.raises(WorkflowError) as caught:
+        shielding.info(world.settings, "direct", ["train"])
+    assert caught.value.message == (
+        f"gsc info-image gsc-{name}: Could not find graminized Docker image gsc-{name}; "
+        "run: inv gsc-build, then: inv sign"
+    )
+
+
+def test_an_image_that_is_not_signed_has_no_measurement(unsigned: World) -> None:
+    from workflow import docker_api
+
+    shielding.build(unsigned.settings, "sgx", ["train"])
+    name = unsigned.name()
+    docker_api.tag(gsc.unsigned_name(name), gsc.signed_name(name))
+    with pytest.raises(
+        WorkflowError, match=r"entrypoint\.sig.*; the image is not signed: inv sign"
+    ):
+        shielding.info(unsigned.settings, "sgx", ["train"])
+    docker_api.remove_image(gsc.signed_name(name))

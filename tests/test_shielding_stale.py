@@ -1,0 +1,137 @@
+"""A shielded image that is not of today, or weakened, never passes for one that is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SOCKETS
+from tests.shield_world import World, world
+from workflow import docker_api, gsc, manifest, shielding
+from workflow.errors import WorkflowError
+
+__all__ = ["world"]
+
+pytestmark = [pytest.mark.docker, *SOCKETS]
+
+
+@pytest.fixture(scope="module")
+def shielded(world: World) -> World:
+    world.app()
+    world.shield()
+    return world
+
+
+def refusal(world: World, mode: str = "sgx") -> str:
+    with pytest.raises(WorkflowError) as caught:
+        shielding.current_image(world.settings, "train", mode)
+    return str(caught.value.message)
+
+
+def again(mode: str = "sgx") -> str:
+    return f"run: inv gsc-build --image train --backend {mode}, then: inv sign"
+
+
+def test_an_older_signed_image_is_not_taken_for_a_new_one(shielded: World) -> None:
+    name = shielded.name()
+    signed, kept = gsc.signed_name(name), f"{shielded.settings.image.infer}-kept"
+    before, measured = shielded.unsigned(), shielding.measure(shielded.settings.gsc, name)
+    docker_api.tag(signed, kept)
+    try:
+        shielding.build(shielded.settings, "sgx", ["train"])
+        # GSC itself would now say that the final image already exists.
+        assert shielded.signed() is None
+        after = shielded.unsigned()
+        assert before is not None
+        assert after is not None
+        assert after.id != before.id
+        sign = "run: inv sign --image train --backend sgx"
+        assert refusal(shielded) == f"{signed} is not here; {sign}"
+        docker_api.tag(kept, signed)
+        assert refusal(shielded) == f"{signed} is an older one; {sign}"
+        shielding.sign(shielded.settings, "sgx", ["train"])
+        # What GSC listed in another order and with other hosts measures to the same.
+        assert shielding.measure(shielded.settings.gsc, name) == measured
+    finally:
+        docker_api.remove_image(kept)
+
+
+def test_an_image_of_other_manifests_is_refused(shielded: World) -> None:
+    for name in ("pytorch_train.manifest", "finish.toml", "sgx.toml"):
+        path = shielded.manifests / name
+        text = path.read_text()
+        path.write_text(text + "\n# another\n")
+        unsigned = gsc.unsigned_name(shielded.name())
+        assert refusal(shielded) == f"{unsigned} is of other manifests than today's; {again()}"
+        path.write_text(text)
+    shielding.current_image(shielded.settings, "train", "sgx")
+
+
+def test_an_image_of_another_backend_is_refused(shielded: World) -> None:
+    direct = gsc.unsigned_name(shielded.name("direct"))
+    assert refusal(shielded, "direct") == f"no image {direct} here; {again('direct')}"
+    docker_api.tag(gsc.unsigned_name(shielded.name()), direct)
+    said = refusal(shielded, "direct")
+    assert said == f"{direct} was not made for the backend direct; {again('direct')}"
+    docker_api.remove_image(direct)
+
+
+def test_an_insecure_option_that_was_asked_for_is_marked_and_shown(
+    shielded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admitted = shielded.shield(insecure="insecure-args,debug-enclave")
+    name, said = shielded.name(), capsys.readouterr().err
+    for option in ("debug-enclave", "insecure-args"):
+        assert f"{gsc.unsigned_name(name)}: insecure option {option}, as asked for\n" in said
+    build = shielded.calls()[-3]
+    assert build == (f"build --insecure-args {name} {shielded.manifests}/pytorch_train.manifest")
+    assert shielding.insecure_options(name) == ["debug-enclave", "insecure-args"]
+    # Who only runs it need not name them again.
+    assert shielding.current_image(shielded.settings, "train", "sgx") == gsc.signed_name(name)
+    shielding.info(admitted, "sgx", ["train"])
+    shown = capsys.readouterr().out
+    assert "insecure options  debug-enclave, insecure-args\n" in shown
+    assert "debug enclave     yes: a debugger reads its memory\n" in shown
+
+
+def test_an_insecure_manifest_is_refused_by_name_and_what_gsc_made_of_it_cannot_be_signed(
+    shielded: World,
+) -> None:
+    path = shielded.manifests / "pytorch_train.manifest"
+    text = path.read_text()
+    path.write_text(text + "\nloader.insecure__use_host_env = true\n")
+    try:
+        with pytest.raises(WorkflowError) as caught:
+            shielding.build(shielded.settings, "sgx", ["train"])
+        assert caught.value.message == (
+            "the manifest has loader.insecure__use_host_env: the host chooses every variable; "
+            "take it out, or admit it by name: inv gsc-build --insecure host-env"
+        )
+        with pytest.raises(WorkflowError) as caught:
+            shielding.sign(shielded.settings, "sgx", ["train"])
+        unsigned = gsc.unsigned_name(shielded.name())
+        assert caught.value.message == f"{unsigned} was not settled; run: inv gsc-build"
+        assert shielded.signed() is None
+        assert "was made from another" in refusal(shielded)
+        shielding.build(shielded.changed(insecure="host-env"), "sgx", ["train"])
+        made = shielded.unsigned()
+        assert made is not None
+        assert made.labels[shielding.INSECURE_LABEL] == "host-env"
+    finally:
+        path.write_text(text)
+
+
+def test_an_image_of_another_app_image_is_refused(shielded: World) -> None:
+    name = shielded.app(CHANGED="yes")
+    unsigned = gsc.unsigned_name(name)
+    assert refusal(shielded) == f"{unsigned} was made from another {name} than today's; {again()}"
+    docker_api.remove_image(name)
+    assert refusal(shielded) == f"no image {name} here; run: inv build --image train"
+    with pytest.raises(WorkflowError) as caught:
+        shielding.build(shielded.settings, "sgx", ["train"])
+    assert caught.value.message == f"no image {name} here; run: inv build --image train"
+
+
+def test_the_manifests_of_the_project_are_untouched(shielded: World) -> None:
+    assert manifest.FINISH.parent == shielded.manifests != Path("manifests").resolve()
