@@ -62,8 +62,15 @@ def signing_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=3, key_size=3072)
 
 
+@pytest.fixture(scope="session")
+def frozen() -> None:
+    """Take what is there already, torch above all, out of each later sweep."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def swept() -> Iterator[None]:
+def swept(frozen: None) -> Iterator[None]:
     """Sweep up the sockets that the docker package leaves to be collected, before a later test.
 
     For modules that have ``SOCKETS`` among their marks.

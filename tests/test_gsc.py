@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,15 @@ def test_a_measurement_is_read() -> None:
         "xfrms": "0300000000000000",
         "misc_select": "00000000",
     }
+
+
+def test_two_measurements_differ_in_what_sealing_depends_on_or_not_at_all() -> None:
+    one = gsc.parse_info("gsc-x", INFO)
+    other = replace(one, image="gsc-y", mr_enclave="0" * 64, date="2027-01-01")
+    assert shielding.sealing_differences(one, other) == []
+    assert shielding.sealing_differences(one, replace(other, isv_svn=3, debug=True)) == [
+        *("isv_svn 2 and 3", "debug False and True")
+    ]
 
 
 @pytest.mark.parametrize(
