@@ -33,7 +33,6 @@ KEPT = [
     "file:/usr/lib/python3.11/os.py",
     "file:/usr/lib/python3/dist-packages/torch/__init__.py",
     "file:/usr/lib/x86_64-linux-gnu/libz.so.1",
-    "file:/usr/share/mime/magic",
 ]
 
 

@@ -80,18 +80,20 @@ def test_an_image_of_another_backend_is_refused(shielded: World) -> None:
 def test_an_insecure_option_that_was_asked_for_is_marked_and_shown(
     shielded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shielded.app(TRAIN_EXPORT_NET="1")
     admitted = shielded.shield(insecure="insecure-args,debug-enclave")
     name, said = shielded.name(), capsys.readouterr().err
-    for option in ("debug-enclave", "insecure-args"):
+    marks = ["debug-enclave", "export-net", "insecure-args"]
+    for option in marks:
         assert f"{gsc.unsigned_name(name)}: insecure option {option}, as asked for\n" in said
     build = shielded.calls()[-3]
     assert build == (f"build --insecure-args {name} {shielded.manifests}/pytorch_train.manifest")
-    assert shielding.insecure_options(name) == ["debug-enclave", "insecure-args"]
+    assert shielding.insecure_options(name) == marks
     # Who only runs it need not name them again.
     assert shielding.current_image(shielded.settings, "train", "sgx") == gsc.signed_name(name)
     shielding.info(admitted, "sgx", ["train"])
     shown = capsys.readouterr().out
-    assert "insecure options  debug-enclave, insecure-args\n" in shown
+    assert "insecure options  debug-enclave, export-net, insecure-args\n" in shown
     assert "debug enclave     yes: a debugger reads its memory\n" in shown
 
 
@@ -117,7 +119,7 @@ def test_an_insecure_manifest_is_refused_by_name_and_what_gsc_made_of_it_cannot_
         shielding.build(shielded.changed(insecure="host-env"), "sgx", ["train"])
         made = shielded.unsigned()
         assert made is not None
-        assert made.labels[shielding.INSECURE_LABEL] == "host-env"
+        assert made.labels[shielding.INSECURE_LABEL] == "export-net,host-env"
     finally:
         path.write_text(text)
 
