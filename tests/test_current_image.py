@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -54,7 +53,7 @@ def pretend(tiny_image: str) -> Iterator[Pretend]:
         docker_api.build_files(
             {"Dockerfile": f"FROM {tiny_image}\n{variables}".encode()},
             tag=item.image,
-            labels={images.CONTEXT_LABEL: hashlib.sha256(images.context_tar(item)).hexdigest()},
+            labels={images.CONTEXT_LABEL: images.context_digest(item)},
             on_line=lambda line: None,
         )
         made.append(item.image)

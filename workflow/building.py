@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from workflow.images import (
     TRAIN,
     Build,
     base_build,
-    context_tar,
+    context_digest,
     differing_options,
     image_name,
     infer_build,
     train_build,
+    write_context,
 )
 from workflow.notes import note
 from workflow.settings import PROJECT, Settings
@@ -89,7 +90,7 @@ def check_is_current(settings: Settings, role: str, *, sealed: bool) -> list[str
         different = [entry for entry in different if entry[0] != "TRAIN_THREADS"]
     if different and sealed:
         raise WorkflowError(sealed_message(build.image, different, rebuild))
-    if image.labels.get(CONTEXT_LABEL) != _sha256(context_tar(build)):
+    if image.labels.get(CONTEXT_LABEL) != context_digest(build):
         inputs = "code, images or weights" if role == TRAIN else "code"
         raise WorkflowError(
             f"image {build.image} is of other {inputs} than today's; run: {rebuild}"
@@ -168,20 +169,22 @@ def build_lines(build: Build) -> list[str]:
 def _build(build: Build) -> None:
     from workflow import docker_api
 
-    context = context_tar(build)
     before = docker_api.find_image(build.image)
     log = BuildLog(build.image)
-    try:
-        docker_api.build(
-            context,
-            tag=build.image,
-            dockerfile=build.dockerfile,
-            arguments=build.arguments,
-            labels={CONTEXT_LABEL: _sha256(context)},
-            on_line=log,
-        )
-    finally:
-        log.close()
+    with tempfile.TemporaryFile() as context:
+        sha256 = write_context(build, context)
+        context.seek(0)
+        try:
+            docker_api.build(
+                context,
+                tag=build.image,
+                dockerfile=build.dockerfile,
+                arguments=build.arguments,
+                labels={CONTEXT_LABEL: sha256},
+                on_line=log,
+            )
+        finally:
+            log.close()
     after = docker_api.find_image(build.image)
     if after is None:
         raise WorkflowError(f"{build.image}: the daemon reported no error, but made no image")
@@ -234,7 +237,3 @@ def _argument(name: str, value: str) -> str:
 
 def _option(name: str) -> str:
     return name.split("_", 1)[1].lower()
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import IO, Any
 
 import docker
 import docker.errors
@@ -21,7 +21,7 @@ from workflow.errors import WorkflowError
 
 OnLine = Callable[[str], None]
 
-STOP_TIMEOUT_S = 10
+PROBE_TIMEOUT_S = 10
 OUR_LABEL = "enclave-finetune.run"
 LOG_TAIL_LINES = 20
 
@@ -100,7 +100,7 @@ def find_image(name: str) -> Image | None:
 
 
 def build(
-    context: bytes,
+    context: IO[bytes],
     *,
     tag: str,
     dockerfile: str,
@@ -116,7 +116,7 @@ def build(
     tail: list[str] = []
     with _errors_in_one_line():
         chunks = _client().api.build(
-            fileobj=io.BytesIO(context),
+            fileobj=context,
             custom_context=True,
             tag=tag,
             dockerfile=dockerfile,
@@ -150,8 +150,9 @@ def build_files(
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(data), 0o644
             tar.addfile(entry, io.BytesIO(data))
+    buffer.seek(0)
     build(
-        buffer.getvalue(),
+        buffer,
         tag=tag,
         dockerfile="Dockerfile",
         arguments={},
@@ -199,19 +200,17 @@ def run(spec: ContainerSpec, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
 
     Raises: WorkflowError where it cannot be started.
     """
-    with _errors_in_one_line():
+    api = _client().api
+    with _errors_in_one_line(), _sigterm_is_an_exit():
         container = _create(spec)
         try:
-            with _sigterm_is_an_exit():
-                output = _client().api.attach(
-                    container, stdout=True, stderr=True, stream=True, demux=True
-                )
-                _client().api.start(container)
-                _deliver(output, on_stdout, on_stderr)
-                status = int(_client().api.wait(container)["StatusCode"])
-            state = _client().api.inspect_container(container)["State"]
+            output = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+            api.start(container)
+            _deliver(output, on_stdout, on_stderr)
+            status = int(api.wait(container)["StatusCode"])
+            state = api.inspect_container(container)["State"]
         finally:
-            _client().api.remove_container(container, force=True, v=True)
+            api.remove_container(container, force=True, v=True)
     return Ended(status, bool(state.get("OOMKilled")))
 
 
@@ -278,12 +277,18 @@ def _sigterm_is_an_exit() -> Iterator[None]:
 
 @cache
 def _client() -> docker.DockerClient:
-    return _connect()
+    """Return the client for all that follows: a training may be silent for hours."""
+    _connect().close()
+    return docker.from_env(timeout=None)  # type: ignore[arg-type]
 
 
 def _connect() -> docker.DockerClient:
+    """Return a client of a daemon that answers.
+
+    Raises: WorkflowError where none does in time.
+    """
     with _errors_in_one_line():
-        client = docker.from_env(timeout=600)
+        client = docker.from_env(timeout=PROBE_TIMEOUT_S)
         client.ping()
     return client
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 from pytorch_common.contract import (
     EXPORT_VARIABLE,
@@ -150,14 +153,14 @@ def differing_options(
     ]
 
 
-def context_tar(build: Build) -> bytes:
-    """Return the build context as a tar that depends on names and contents alone.
+def write_context(build: Build, target: IO[bytes]) -> str:
+    """Write the build context as a tar that depends on names and contents alone; return its sha256.
 
     No time, owner or mode of this machine reaches the daemon, so that the same sources give the
     same layers, and nothing but what is listed does.
     """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    hashed = _Hashed(target)
+    with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for name in build.folders:
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, 0o755
@@ -167,7 +170,25 @@ def context_tar(build: Build) -> bytes:
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode = path.stat().st_size, 0o644
                 tar.addfile(entry, file)
-    return buffer.getvalue()
+    return hashed.sha256.hexdigest()
+
+
+def context_digest(build: Build) -> str:
+    """Return the sha256 of the build context, which is kept nowhere."""
+    with Path(os.devnull).open("wb") as nowhere:
+        return write_context(build, nowhere)
+
+
+class _Hashed(io.RawIOBase):
+    """Hash what is written through to the target."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        self.sha256 = hashlib.sha256()
+        self._target = target
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return self._target.write(data)
 
 
 def _code(*packages: str) -> Files:

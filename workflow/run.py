@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,12 +38,17 @@ _QUIET_SHELL = {"LC_ALL": "C"}
 """For the shell that starts Gramine: GSC sets a locale that is not in the image, and the shell
 warns of it. The enclave gets the measured variables alone."""
 
+_LIBOS_ERROR = re.compile(r"\[P\d+:[^\]]*\] error: (.*)")
+"""How an error begins that Gramine's library OS logs: with process, thread and program."""
+
 
 class ScriptLines:
     """Take a script's standard error: draw its progress, keep its error, print the rest."""
 
     def __init__(self) -> None:
         self.error = ""
+        self.hint = ""
+        """What Gramine said went wrong inside; it may have been borne."""
         self._bar: Any = None
         self._label = ""
 
@@ -56,6 +62,8 @@ class ScriptLines:
                 note(line)
             self.error = self.error or line.removeprefix("error: ")
         else:
+            if found := _LIBOS_ERROR.match(line):
+                self.hint = found[1]
             self.close()
             note(line)
 
@@ -201,10 +209,13 @@ def run_container(spec: ContainerSpec, backend: str, *, quiet: bool = False) -> 
         raise WorkflowError("interrupted", code=130) from None
     finally:
         lines.close()
-    if lines.error:
+    if ended.status == 0:
+        return 0
+    # Status 1 is the script's own: of its lines, and of a file that was no image.
+    if reason := lines.error or (lines.hint if ended.status > 1 else ""):
         shielded = backend in backends.SHIELDED
-        line = gramine.explained(lines.error) if shielded else lines.error
-        raise WorkflowError(line, code=ended.status or 1)
+        line = gramine.explained(reason) if shielded else reason
+        raise WorkflowError(line, code=ended.status)
     if ended.status > 1:
         line = gramine.ended(spec.image, ended.status, out_of_memory=ended.out_of_memory)
         raise WorkflowError(line, code=ended.status)
