@@ -64,6 +64,7 @@ def fetch_hymenoptera(ctx, source=None, sample=False, force=False):
 @task(
     help={
         **TRAIN_HELP,
+        "cache_mb": "megabytes of images and features kept in memory (default: 256)",
         "weights": "start from this state_dict instead of the downloaded one",
         "out": "folder of net.pt, history.json and record.json (default: out/train)",
     },
@@ -80,6 +81,7 @@ def train(
     seed=None,
     threads=None,
     data=None,
+    cache_mb=None,
     weights=None,
     out=None,
 ):
@@ -95,6 +97,7 @@ def train(
         "train.momentum": momentum,
         "train.seed": seed,
         "train.threads": threads,
+        "train.cache_mb": cache_mb,
         "train.out": out,
     }
     training.train(settings.read(ctx.config, flags))

@@ -8,7 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pytorch_common.contract import BACKEND_VARIABLE, PROGRESS_PREFIX, PROGRESS_VARIABLE
+from pytorch_common.contract import (
+    BACKEND_VARIABLE,
+    PROGRESS_PREFIX,
+    PROGRESS_VARIABLE,
+    RUNTIME_VARIABLES,
+)
 from workflow import shell
 from workflow.errors import WorkflowError
 from workflow.notes import note
@@ -70,6 +75,7 @@ def native_environment(environ: dict[str, str]) -> dict[str, str]:
         if not name.startswith(("TRAIN_", "INFER_", "RUN_", "PYTHON"))
     }
     return {
+        **RUNTIME_VARIABLES,
         **kept,
         "PYTHONPATH": str(PROJECT),
         "PYTHONDONTWRITEBYTECODE": "1",

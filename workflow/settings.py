@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pytorch_common.contract import IMAGE_SIZES, NET_FILE, TrainOptions, option_names
+from pytorch_common.contract import (
+    CACHE_MB,
+    IMAGE_SIZES,
+    NET_FILE,
+    TrainOptions,
+    option_names,
+)
 from workflow.errors import WorkflowError
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -61,6 +67,8 @@ class TrainSettings:
     """Seed of everything random."""
     threads: int = TrainOptions.threads
     """Threads of torch; 0 takes all processors."""
+    cache_mb: int = CACHE_MB
+    """Megabytes of images and features kept in memory; what does not fit is read again."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.infer.top_k < 1:
             raise WorkflowError(f"infer.top_k: expected 1 or more, got {self.infer.top_k}")
+        if self.train.cache_mb < 0:
+            raise WorkflowError(f"train.cache_mb: expected 0 or more, got {self.train.cache_mb}")
         if self.infer.threads < 0:
             raise WorkflowError(f"infer.threads: expected 0 or more, got {self.infer.threads}")
         if self.model.source == PYPI and self.arch != "squeezenet1_1":

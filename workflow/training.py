@@ -43,6 +43,7 @@ def train_args(settings: Settings, weights: Path | None) -> list[str]:
     """Return the script's arguments; every option is given, none left to a default."""
     options = dataclasses.asdict(settings.train_options)
     paths = {"data": settings.data.dir, "out": settings.train.out, "weights": weights}
+    options["cache_mb"] = settings.train.cache_mb
     return [
         f"--{name.replace('_', '-')}={shown(value) if isinstance(value, Path) else value}"
         for name, value in {**paths, **options}.items()
