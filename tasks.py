@@ -2,6 +2,7 @@
 
 from invoke import Collection, task
 
+from workflow import bench as benchmark
 from workflow import (
     classification,
     cleaning,
@@ -195,6 +196,45 @@ def demo(ctx, force=False):
     pipeline.run_demo(settings.read(ctx.config), force=force)
 
 
+@task(
+    help={
+        "what": "train, classify (both against a plain reading of the tutorial), or accuracy",
+        "rounds": "how often each is run, in turn; for accuracy the number of seeds (default: 1)",
+        "epochs": "passes over the training images (default: 15)",
+        "arch": "squeezenet1_0 or squeezenet1_1",
+        "data": DATA,
+        "weights": "the pretrained weights for accuracy (default: the downloaded ones)",
+        "net": "the network to classify with (default: pytorch_infer/net.pt)",
+        "threads": THREADS,
+        "json": "print it for programs",
+    },
+    auto_shortflags=False,
+)
+def bench(
+    ctx,
+    what="train",
+    rounds=1,
+    epochs=None,
+    arch=None,
+    data=None,
+    weights=None,
+    net=None,
+    threads=None,
+    json=False,
+):
+    """Say how fast this is, beside a plain reading of the tutorial, run in turn."""
+    flags = {
+        "train.epochs": epochs,
+        "model.arch": arch,
+        "model.weights": weights,
+        "data.dir": data,
+        "infer.net": net,
+        "train.threads": threads,
+        "infer.threads": threads,
+    }
+    benchmark.bench(settings.read(ctx.config, flags), what, rounds=rounds, as_json=json)
+
+
 @task(help={"json": "print it for programs"}, auto_shortflags=False)
 def doctor(ctx, json=False):
     """Say what this machine offers, what is missing, and which command mends it."""
@@ -238,6 +278,7 @@ ns = Collection(
     clean_result,
     all_steps,
     demo,
+    bench,
     doctor,
     clean,
     lint,
