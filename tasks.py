@@ -68,6 +68,8 @@ def fetch_hymenoptera(ctx, source=None, sample=False, force=False):
         "cache_mb": "megabytes of images and features kept in memory (default: 256)",
         "weights": "start from this state_dict instead of the downloaded one",
         "out": "folder of net.pt, history.json and record.json (default: out/train)",
+        "resume": "go on with a run that was stopped, from its last whole checkpoint",
+        "compare_scratch": "train the same network from scratch too, into OUT/scratch",
     },
     auto_shortflags=False,
 )
@@ -85,6 +87,8 @@ def train(
     cache_mb=None,
     weights=None,
     out=None,
+    resume=False,
+    compare_scratch=False,
 ):
     """3. Fine-tune the network: out/train/net.pt."""
     flags = {
@@ -101,7 +105,10 @@ def train(
         "train.cache_mb": cache_mb,
         "train.out": out,
     }
-    training.train(settings.read(ctx.config, flags))
+    chosen = settings.read(ctx.config, flags)
+    training.train(chosen, resume=resume)
+    if compare_scratch:
+        training.compare_scratch(chosen, resume=resume)
 
 
 @task(

@@ -31,6 +31,7 @@ from pytorch_train.batches import (
     seed_of,
 )
 from pytorch_train.labelled import Budget, Decoded, Labelled
+from pytorch_train.resume import Checkpoints
 from pytorch_train.sgd import Sgd
 
 Epoch = Dict[str, Any]
@@ -71,16 +72,26 @@ class Data:
     cache_bytes: int
 
 
-def fine_tune(network: nn.Module, data: Data, options: contract.TrainOptions) -> Course:
+def fine_tune(
+    network: nn.Module,
+    data: Data,
+    options: contract.TrainOptions,
+    checkpoints: Checkpoints,
+    *,
+    resume: bool = False,
+) -> Course:
     """Train for all epochs; the network ends as the last epoch leaves it.
 
+    With ``resume`` the newest checkpoint is gone on from, as if nothing had stopped the run.
     ``options.threads`` prepare images, because worker processes cannot work in an enclave: their
     locks need POSIX semaphores in shared memory, which it does not have.
     """
     network.to(memory_format=torch.channels_last)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = Sgd(weights, learning_rate=options.learning_rate, momentum=options.momentum)
-    course = Course()
+    course = _resumed(network, optimizer, checkpoints) if resume else Course()
+    if len(course.history) == options.epochs:
+        return course
     with ThreadPoolExecutor(options.threads) as pool:
         parts = split(network)
         budget = Budget(data.cache_bytes)
@@ -97,14 +108,39 @@ def fine_tune(network: nn.Module, data: Data, options: contract.TrainOptions) ->
                 epoch=number,
                 pool=pool,
             )
-            torch.manual_seed(seed_of(options.seed, number))  # of dropout
+            # Each epoch starts from a seed of its own, so that a resumed one draws what it would.
+            torch.manual_seed(seed_of(options.seed, number))
             epoch = _one_epoch(number, options.epochs, parts, training, validation, optimizer)
             course.history.append(epoch)
-            note(epoch_line(epoch, options.epochs))
             if course.best_epoch() is epoch:
                 state = changing_state(network)
                 course.best_state = {name: value.clone() for name, value in state.items()}
+            checkpoints.save(number, _checkpoint(network, optimizer, course))
+            note(epoch_line(epoch, options.epochs))
     return course
+
+
+def _checkpoint(network: nn.Module, optimizer: Sgd, course: Course) -> dict[str, Any]:
+    """Return all that the next epoch starts from."""
+    return {
+        "state": changing_state(network),
+        "velocities": optimizer.velocities,
+        "best_state": course.best_state,
+        "history": course.history,
+    }
+
+
+def _resumed(network: nn.Module, optimizer: Sgd, checkpoints: Checkpoints) -> Course:
+    """Set network and optimizer to where the newest checkpoint left them, where there is one."""
+    content = checkpoints.newest()
+    if content is None:
+        note("no checkpoint to resume from; training from the beginning")
+        return Course()
+    network.load_state_dict({**network.state_dict(), **content["state"]})
+    for velocity, saved in zip(optimizer.velocities, content["velocities"]):
+        velocity.copy_(saved)
+    note(f"resuming after epoch {content['epoch']}")
+    return Course(content["history"], content["best_state"])
 
 
 def _validation_batches(

@@ -1,8 +1,9 @@
 """Fine-tune a pretrained network on a folder of labelled images; keep the best of all epochs.
 
 Reads  DATA/train/CLASS/* and DATA/val/CLASS/*, and the state_dict of the pretrained network.
-Writes NET (the network), OUT/history.json (a line of figures an epoch) and OUT/record.json (what
-was run, on what, with which digests). The recipe is that of "Finetuning Torchvision Models".
+Writes NET (the network), OUT/history.json (a line of figures an epoch), OUT/record.json (what was
+run, on what, with which digests) and, until these are there, a checkpoint an epoch beside NET. The
+recipe is that of "Finetuning Torchvision Models".
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pytorch_common.preprocess import preprocessing
 from pytorch_common.script import answer, json_bytes, note, run_facts, run_script
 from pytorch_train.labelled import find_images
 from pytorch_train.loop import Course, Data, fine_tune
+from pytorch_train.resume import Checkpoints
 
 CODE = Path(__file__).resolve().parents[1]
 MEGABYTE = 10**6
@@ -50,7 +52,14 @@ def main(argv: Sequence[str]) -> int:
         f"{options.threads} threads"
     )
 
-    course = fine_tune(network, data, options)
+    digests = {
+        "base_weights": base_sha256,
+        "data": tree_digest(args.data),
+        "code": code_digest(CODE, "pytorch_common", "pytorch_train"),
+    }
+    run = {**dataclasses.asdict(options), **digests, **versions()}
+    checkpoints = Checkpoints(args.net, run)
+    course = fine_tune(network, data, options, checkpoints, resume=args.resume)
 
     net_sha256 = save_net(
         args.net,
@@ -59,17 +68,12 @@ def main(argv: Sequence[str]) -> int:
         preprocess=preprocessing(data.size),
         settings=dataclasses.asdict(options),
     )
-    digests = {
-        "base_weights": base_sha256,
-        "data": tree_digest(args.data),
-        "code": code_digest(CODE, "pytorch_common", "pytorch_train"),
-        "net": net_sha256,
-    }
-    record = make_record(options, course, data, digests)
+    record = make_record(options, course, data, {**digests, "net": net_sha256})
     record["elapsed_s"] = round(time.monotonic() - started, 3)
     history_file = {"schema": contract.HISTORY_SCHEMA, "epochs": course.history}
     write_atomically(args.out / contract.HISTORY_FILE, json_bytes(history_file))
     write_atomically(args.out / contract.RECORD_FILE, json_bytes(record))
+    checkpoints.clear()
     metrics = record["metrics"]
     answer(
         f"best validation accuracy {metrics['best_val_accuracy']:.4f} "
@@ -98,6 +102,12 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         type=int,
         default=os.environ.get("TRAIN_CACHE_MB", contract.CACHE_MB),
         help="megabytes of images and features kept in memory; what does not fit is read again",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        default=os.environ.get("TRAIN_RESUME") == "1",
+        help="go on from the newest checkpoint beside the network, if there is one",
     )
     args = parser.parse_args(argv)
     args.net = args.net or args.out / contract.NET_FILE

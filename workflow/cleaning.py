@@ -31,6 +31,7 @@ def made(settings: Settings) -> list[Path]:
     train, infer = settings.train.out, settings.infer
     return [
         *(train / name for name in ("net.pt", "history.json", "record.json")),
+        *train.glob("net.pt.epoch-*"),
         *(infer.out / name for name in ("result.txt", "result.json")),
         *(infer.net, record_beside(infer.net)),
         PROJECT / "out",

@@ -25,18 +25,38 @@ from workflow.paths import shown
 from workflow.run import TRAIN_SCRIPT, UNPROTECTED, run_native
 from workflow.settings import PROJECT, Settings
 
+SCRATCH_FOLDER = "scratch"
+"""Where the comparison with training from scratch is written, below the folder of net.pt."""
 
-def train(settings: Settings) -> None:
+
+def train(settings: Settings, *, resume: bool = False) -> None:
     """Fine-tune the network and write net.pt, history.json and record.json.
+
+    With ``resume`` a run that was stopped is gone on with, and one that ended is left as it is.
 
     Raises: WorkflowError where an input is missing or the script fails.
     """
     dataset.check(settings.data)
+    if resume and is_up_to_date(settings):
+        note(f"{settings.train.out}: already trained with these settings, verified")
+        return
     weights = None if settings.train.method == SCRATCH else model.base_weights(settings)
     note(UNPROTECTED)
-    status = run_native(str(TRAIN_SCRIPT), train_args(settings, weights))
+    args = [*train_args(settings, weights), *(["--resume"] if resume else [])]
+    status = run_native(str(TRAIN_SCRIPT), args)
     if status:
         raise WorkflowError(f"train.py ended with status {status}", code=status)
+
+
+def compare_scratch(settings: Settings, *, resume: bool = False) -> None:
+    """Train the same network from random weights too, into a folder below, as the tutorial does.
+
+    Raises: WorkflowError where an input is missing or the script fails.
+    """
+    out = settings.train.out / SCRATCH_FOLDER
+    note(f"for comparison, the same network from scratch: {shown(out)}")
+    beside = dataclasses.replace(settings.train, method=SCRATCH, out=out)
+    train(dataclasses.replace(settings, train=beside), resume=resume)
 
 
 def train_args(settings: Settings, weights: Path | None) -> list[str]:
