@@ -14,6 +14,7 @@ from workflow import (
     settings,
     training,
 )
+from workflow import report as reporting
 
 ARCH = f"architecture: {', '.join(settings.ARCHITECTURES)}"
 DATA = "folder of train/CLASS/… and val/CLASS/… (default: pytorch_train/hymenoptera_data)"
@@ -205,9 +206,24 @@ def demo(ctx, force=False):
 
 @task(
     help={
+        "out": "folder that train wrote to (default: out/train)",
+        "net": "the network, handed over by copy-net (default: pytorch_infer/net.pt)",
+        "data": DATA,
+    },
+    auto_shortflags=False,
+)
+def report(ctx, out=None, net=None, data=None):
+    """Classify the validation images and write a page for people: out/train/report.html."""
+    flags = {"train.out": out, "infer.net": net, "data.dir": data}
+    reporting.write_report(settings.read(ctx.config, flags))
+
+
+@task(
+    help={
         "what": "train, classify (both against a plain reading of the tutorial), or accuracy",
         "rounds": "how often each is run, in turn; for accuracy the number of seeds (default: 1)",
         "epochs": "passes over the training images (default: 15)",
+        "method": "feature-extract or full (default: both)",
         "arch": "squeezenet1_0 or squeezenet1_1",
         "data": DATA,
         "weights": "the pretrained weights for accuracy (default: the downloaded ones)",
@@ -222,6 +238,7 @@ def bench(
     what="train",
     rounds=1,
     epochs=None,
+    method="",
     arch=None,
     data=None,
     weights=None,
@@ -239,7 +256,8 @@ def bench(
         "train.threads": threads,
         "infer.threads": threads,
     }
-    benchmark.bench(settings.read(ctx.config, flags), what, rounds=rounds, as_json=json)
+    chosen = settings.read(ctx.config, flags)
+    benchmark.bench(chosen, what, rounds=rounds, method=method, as_json=json)
 
 
 @task(help={"json": "print it for programs"}, auto_shortflags=False)
@@ -285,6 +303,7 @@ ns = Collection(
     clean_result,
     all_steps,
     demo,
+    report,
     bench,
     doctor,
     clean,

@@ -18,7 +18,9 @@ from torchvision import models, transforms
 def main(net: str, images: list[str]) -> None:
     """Classify the images one by one and print the probabilities of each."""
     content = torch.load(net, weights_only=True)
-    model: Any = getattr(models, content["arch"])(weights=None, num_classes=len(content["classes"]))
+    about = json.loads(content["description"]) if "description" in content else content
+    classes = about["classes"]
+    model: Any = getattr(models, about["arch"])(weights=None, num_classes=len(classes))
     model.load_state_dict(content["state_dict"])
     model.eval()
     preprocess = transforms.Compose([
@@ -33,7 +35,7 @@ def main(net: str, images: list[str]) -> None:
             batch = preprocess(image.convert("RGB")).unsqueeze(0)
         with torch.no_grad():
             probabilities = torch.softmax(model(batch)[0], dim=0)
-        found.append(dict(zip(content["classes"], probabilities.tolist(), strict=True)))
+        found.append(dict(zip(classes, probabilities.tolist(), strict=True)))
     print(json.dumps(found))  # noqa: T201
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -33,9 +34,16 @@ class Checkpoints:
         self._run = dict(run)
 
     def save(self, epoch: int, content: Content) -> None:
-        """Write the checkpoint of the epoch whole, then delete those that it makes needless."""
+        """Write the checkpoint of the epoch whole, then delete those that it makes needless.
+
+        The values of ``content`` are tensors in a mapping or a list, or anything that JSON knows.
+        """
+        tensors = {name: _plain(value) for name, value in content.items() if _has_tensors(value)}
+        plain_data = {name: value for name, value in content.items() if name not in tensors}
+        # As JSON: the weights-only unpickler of torch 1.13 knows no floating point number.
+        description = json.dumps({"run": self._run, "epoch": epoch, **plain_data})
         buffer = io.BytesIO()
-        torch.save({"run": self._run, "epoch": epoch, **_plain(content)}, buffer)
+        torch.save({"description": description, **tensors}, buffer)
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest().encode()
         write_atomically(self._path(epoch), FORMAT + b" " + digest + b"\n" + data)
@@ -92,7 +100,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise RunError(f"expected {FORMAT.decode()} on the first line")
     if hashlib.sha256(data).hexdigest().encode() != digest:
         raise RunError("its content does not have the sha256 of its first line")
-    return dict(load_plain(data, path))
+    content = dict(load_plain(data, path))
+    return {**json.loads(content.pop("description")), **content}
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -104,9 +113,12 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
     ]
 
 
+def _has_tensors(value: Any) -> bool:
+    inner = list(value.values()) if isinstance(value, Mapping) else value
+    return isinstance(inner, list) and all(isinstance(each, torch.Tensor) for each in inner)
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return plain(value)
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list) else value
+        return {name: plain(tensor) for name, tensor in value.items()}
+    return [plain(tensor) for tensor in value]

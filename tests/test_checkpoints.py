@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import random
 import subprocess
 import time
@@ -139,7 +140,8 @@ def test_a_checkpoint_that_carries_code_is_never_run(tmp_path: Path) -> None:
             return (exec, (f"open({str(tmp_path / 'PWNED')!r}, 'w')",))
 
     buffer = io.BytesIO()
-    torch.save({"run": RUN, "epoch": 1, "state": Evil()}, buffer)
+    description = json.dumps({"run": RUN, "epoch": 1})
+    torch.save({"description": description, "state": Evil()}, buffer)
     data = buffer.getvalue()
     head = b"enclave-finetune/checkpoint/1 " + hashlib.sha256(data).hexdigest().encode()
     (tmp_path / "net.pt.epoch-1").write_bytes(head + b"\n" + data)

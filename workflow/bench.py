@@ -7,6 +7,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,22 @@ METHODS = (FEATURE_EXTRACT, FULL)
 YARDSTICK_ARCHITECTURES = ("squeezenet1_0", "squeezenet1_1")
 
 
-def bench(settings: Settings, what: str, *, rounds: int, as_json: bool = False) -> None:
+def bench(
+    settings: Settings, what: str, *, rounds: int, method: str = "", as_json: bool = False
+) -> None:
     """Run our scripts and the yardsticks in turn, and print a table with the ratios, or JSON.
+
+    ``method`` is the one to train by; empty takes feature extraction and full fine-tuning.
 
     Raises: WorkflowError where ``what`` is no benchmark, an input is missing or a run fails.
     """
+    if method and method not in METHODS:
+        raise WorkflowError(f"method: expected one of {', '.join(METHODS)}, got {method}")
+    methods = (method,) if method else METHODS
     kinds: dict[str, Callable[[Settings, int], list[Row]]] = {
-        "train": bench_training,
+        "train": partial(bench_training, methods),
         "classify": bench_classifying,
-        "accuracy": bench_accuracy,
+        "accuracy": partial(bench_accuracy, methods),
     }
     if what not in kinds:
         raise WorkflowError(f"what: expected one of {', '.join(kinds)}, got {what}")
@@ -45,7 +53,7 @@ def bench(settings: Settings, what: str, *, rounds: int, as_json: bool = False) 
             answer(line)
 
 
-def bench_training(settings: Settings, rounds: int) -> list[Row]:
+def bench_training(methods: Sequence[str], settings: Settings, rounds: int) -> list[Row]:
     """Time the tutorial's loop, ours and the bare passes, for each method.
 
     With random weights, so that nothing needs to be downloaded.
@@ -55,7 +63,7 @@ def bench_training(settings: Settings, rounds: int) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         weights = Path(folder) / "random.pth"
         usual(str(BENCHMARKS / "random_weights.py"), [settings.arch, str(weights)])
-        for method in METHODS:
+        for method in methods:
             chosen = _with(settings, method=method, out=Path(folder) / "out")
             yards, owns, limits = [], [], []
             for number in range(rounds):
@@ -97,37 +105,37 @@ def bench_classifying(settings: Settings, rounds: int) -> list[Row]:
     return rows
 
 
-def bench_accuracy(settings: Settings, rounds: int) -> list[Row]:
+def bench_accuracy(methods: Sequence[str], settings: Settings, rounds: int) -> list[Row]:
     """Train with as many seeds as rounds, the tutorial's loop and ours; compare the accuracies."""
     _check(settings)
     weights = model.base_weights(settings)
     count = len(dataset.image_files(settings.data.dir / "val"))
     rows = []
-    for method in METHODS:
-        best: dict[str, list[int]] = {"tutorial's loop": [], "train.py": []}
+    for method in methods:
+        yards, owns, usual_right, our_right = [], [], [], []
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             for seed in range(rounds):
                 chosen = _with(settings, method=method, out=Path(folder), seed=seed)
-                history = json.loads(_tutorial(chosen, weights).answer)
-                best["tutorial's loop"].append(max(history["val_correct"]))
-                ours(str(TRAIN_SCRIPT), training.train_args(chosen, weights))
+                yards.append(_tutorial(chosen, weights))
+                usual_right.append(max(json.loads(yards[-1].answer)["val_correct"]))
+                owns.append(ours(str(TRAIN_SCRIPT), training.train_args(chosen, weights)))
                 metrics = training.read_record(chosen.train.out)["metrics"]
-                best["train.py"].append(metrics["best_val_correct"])
-                note(f"{method}, seed {seed}: {best}")
-        rows += [accuracy_row(f"{method}, {settings.arch}", *item, count) for item in best.items()]
+                our_right.append(metrics["best_val_correct"])
+                note(f"{method}, seed {seed}: yardstick {usual_right[-1]}, ours {our_right[-1]}")
+        what = f"{method}, {settings.arch}, {settings.train.epochs} epochs"
+        for row, right in zip(_compared(what, yards, owns), (usual_right, our_right), strict=True):
+            rows.append({**row, **accuracies(right, count)})
     return rows
 
 
-def accuracy_row(what: str, who: str, right: Sequence[int], count: int) -> Row:
+def accuracies(right: Sequence[int], count: int) -> Row:
     """Return how many were right with each seed, their mean share and its standard error."""
     shares = [number / count for number in right]
     error = statistics.stdev(shares) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
     return {
-        "what": what,
-        "who": who,
-        f"right of {count}, by seed": ", ".join(map(str, right)),
+        f"right_of_{count},_by_seed": ", ".join(map(str, right)),
         "mean": round(statistics.mean(shares), 4),
-        "standard error": round(error, 4),
+        "standard_error": round(error, 4),
     }
 
 

@@ -16,8 +16,12 @@ from workflow.settings import InferSettings
 from workflow.training import check_net, read_record, record_beside
 
 
-def classify(infer: InferSettings, images: Sequence[str], *, as_json: bool = False) -> None:
+def classify(
+    infer: InferSettings, images: Sequence[str], *, as_json: bool = False, quiet: bool = False
+) -> None:
     """Classify files, folders and glob patterns; write result.txt and result.json, print one.
+
+    With ``quiet`` none is printed.
 
     Raises: WorkflowError where the network is missing or not the recorded one, and, after all
     others are classified, where a file was no image.
@@ -30,7 +34,7 @@ def classify(infer: InferSettings, images: Sequence[str], *, as_json: bool = Fal
     note(UNPROTECTED)
     stdin = b"".join(os.fsencode(path) + b"\0" for path in paths)
     args = infer_args(infer, net_sha256)
-    status = run_native(str(INFER_SCRIPT), args, stdin=stdin, quiet=as_json)
+    status = run_native(str(INFER_SCRIPT), args, stdin=stdin, quiet=as_json or quiet)
     if as_json and (infer.out / RESULT_JSON_FILE).is_file():
         answer((infer.out / RESULT_JSON_FILE).read_text().rstrip("\n"))
     if status:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from workflow import dataset
 from workflow.notes import note
+from workflow.report import CURVES_FILE, REPORT_FILE
 from workflow.settings import PROJECT, Settings
 from workflow.training import record_beside
 
@@ -32,6 +33,7 @@ def made(settings: Settings) -> list[Path]:
     return [
         *(train / name for name in ("net.pt", "history.json", "record.json")),
         *train.glob("net.pt.epoch-*"),
+        *(train / name for name in (REPORT_FILE, CURVES_FILE)),
         *(infer.out / name for name in ("result.txt", "result.json")),
         *(infer.net, record_beside(infer.net)),
         PROJECT / "out",
