@@ -2,6 +2,7 @@
 
 from invoke import Collection, task
 
+from workflow import bench as benchmark
 from workflow import (
     building,
     classification,
@@ -17,6 +18,7 @@ from workflow import (
     shielding,
     training,
 )
+from workflow import report as reporting
 
 ARCH = f"architecture: {', '.join(settings.ARCHITECTURES)}"
 DATA = "folder of train/CLASS/… and val/CLASS/… (default: pytorch_train/hymenoptera_data)"
@@ -33,6 +35,7 @@ BASE = f"what the images stand on: {', '.join(settings.BASES)} (default: debian1
 WHEELS = "folder of wheels to install torch from, for a closed network"
 KEY = "RSA key, 3072 bits, exponent 3 (default: ~/.config/gramine/enclave-key.pem; made if missing)"
 INSECURE = f"admit an insecure option, once for each: {', '.join(settings.INSECURE_OPTIONS)}"
+CACHE = "megabytes of images and features kept in memory (default: 256)"
 EXPORT = "let the enclave write net.pt to out/ too, in plain"
 
 TRAIN_HELP = {
@@ -79,6 +82,7 @@ def fetch_hymenoptera(ctx, source=None, sample=False, force=False):
         **TRAIN_HELP,
         **BUILD_HELP,
         "image": ROLE,
+        "cache_mb": CACHE,
         "weights": "start from this state_dict instead of the downloaded one",
     },
     auto_shortflags=False,
@@ -96,6 +100,7 @@ def build(
     threads=None,
     data=None,
     weights=None,
+    cache_mb=None,
     base=None,
     wheels=None,
     export_net=False,
@@ -105,6 +110,7 @@ def build(
         **train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads),
         "data.dir": data,
         "model.weights": weights,
+        "train.cache_mb": cache_mb,
         "train.export_net": export_net or None,
         "image.base": base,
         "image.wheels": wheels,
@@ -161,8 +167,11 @@ def info(ctx, image="all", backend=None, json=False):
         **TRAIN_HELP,
         "backend": BACKEND,
         "export_net": EXPORT,
+        "cache_mb": CACHE,
         "weights": "start from this state_dict instead of the downloaded one",
         "out": "folder of net.pt, history.json and record.json (default: out/train)",
+        "resume": "go on with a run that was stopped, from its last whole checkpoint",
+        "compare_scratch": "train the same network from scratch too, into OUT/scratch",
     },
     auto_shortflags=False,
 )
@@ -177,10 +186,13 @@ def train(
     seed=None,
     threads=None,
     data=None,
+    cache_mb=None,
     weights=None,
     out=None,
     backend=None,
     export_net=False,
+    resume=False,
+    compare_scratch=False,
 ):
     """7. Fine-tune the network: out/train/net.pt."""
     flags = {
@@ -189,9 +201,11 @@ def train(
         "model.weights": weights,
         "data.dir": data,
         "train.export_net": export_net or None,
+        "train.cache_mb": cache_mb,
         "train.out": out,
     }
-    training.train(settings.read(ctx.config, flags))
+    chosen = settings.read(ctx.config, flags)
+    training.train(chosen, resume=resume, compare_scratch=compare_scratch)
 
 
 @task(
@@ -300,6 +314,62 @@ def demo(ctx, backend=None, force=False):
     pipeline.run_demo(settings.read(ctx.config, {"machine.backend": backend}), force=force)
 
 
+@task(
+    help={
+        "out": "folder that train wrote to (default: out/train)",
+        "net": "the network, handed over by copy-net (default: pytorch_infer/net.pt)",
+        "data": DATA,
+    },
+    auto_shortflags=False,
+)
+def report(ctx, out=None, net=None, data=None):
+    """Classify the validation images and write a page for people: out/train/report.html."""
+    flags = {"train.out": out, "infer.net": net, "data.dir": data}
+    reporting.write_report(settings.read(ctx.config, flags))
+
+
+@task(
+    help={
+        "what": "train, classify (both against a plain reading of the tutorial), or accuracy",
+        "rounds": "how often each is run, in turn; for accuracy the number of seeds (default: 1)",
+        "epochs": "passes over the training images (default: 15)",
+        "method": "feature-extract or full (default: both)",
+        "arch": "squeezenet1_0 or squeezenet1_1",
+        "data": DATA,
+        "weights": "the pretrained weights for accuracy (default: the downloaded ones)",
+        "net": "the network to classify with (default: pytorch_infer/net.pt)",
+        "threads": THREADS,
+        "json": "print it for programs",
+    },
+    auto_shortflags=False,
+)
+def bench(
+    ctx,
+    what="train",
+    rounds=1,
+    epochs=None,
+    method="",
+    arch=None,
+    data=None,
+    weights=None,
+    net=None,
+    threads=None,
+    json=False,
+):
+    """Say how fast this is, beside a plain reading of the tutorial, run in turn."""
+    flags = {
+        "train.epochs": epochs,
+        "model.arch": arch,
+        "model.weights": weights,
+        "data.dir": data,
+        "infer.net": net,
+        "train.threads": threads,
+        "infer.threads": threads,
+    }
+    chosen = settings.read(ctx.config, flags)
+    benchmark.bench(chosen, what, rounds=rounds, method=method, as_json=json)
+
+
 @task(help={"json": "print it for programs"}, auto_shortflags=False)
 def doctor(ctx, json=False):
     """Say what this machine offers, what is missing, and which command mends it."""
@@ -363,6 +433,8 @@ ns = Collection(
     clean_result,
     all_steps,
     demo,
+    report,
+    bench,
     doctor,
     clean,
     lint,

@@ -22,6 +22,10 @@ ENV TRAIN_DATA=/app/pytorch_train/data \
     TRAIN_OUT=/out \
     TRAIN_NET=/handover/net.pt
 
+# A sealed image takes no --resume, so it always goes on from what lies beside the network; the task
+# runner deletes that before a run that is to begin anew. To the bit the network is the same.
+ENV TRAIN_RESUME=1
+
 ARG TRAIN_ARCH=squeezenet1_0
 ARG TRAIN_METHOD=feature-extract
 ARG TRAIN_EPOCHS=15
@@ -30,6 +34,7 @@ ARG TRAIN_LEARNING_RATE=0.001
 ARG TRAIN_MOMENTUM=0.9
 ARG TRAIN_SEED=0
 ARG TRAIN_THREADS=0
+ARG TRAIN_CACHE_MB=256
 ARG TRAIN_EXPORT_NET=0
 ENV TRAIN_ARCH=${TRAIN_ARCH} \
     TRAIN_METHOD=${TRAIN_METHOD} \
@@ -39,6 +44,7 @@ ENV TRAIN_ARCH=${TRAIN_ARCH} \
     TRAIN_MOMENTUM=${TRAIN_MOMENTUM} \
     TRAIN_SEED=${TRAIN_SEED} \
     TRAIN_THREADS=${TRAIN_THREADS} \
+    TRAIN_CACHE_MB=${TRAIN_CACHE_MB} \
     TRAIN_EXPORT_NET=${TRAIN_EXPORT_NET}
 
 ENTRYPOINT ["python3", "/app/pytorch_train/train.py"]

@@ -56,7 +56,7 @@ def save_net(
     content = {
         "format": NET_FORMAT,
         "description": json.dumps(description),
-        "state_dict": {key: _plain(tensor) for key, tensor in state.items()},
+        "state_dict": {key: plain(tensor) for key, tensor in state.items()},
     }
     # Through a buffer: torch.save writes a file's own name into it, here a temporary one.
     buffer = io.BytesIO()
@@ -77,7 +77,7 @@ def load_net(path: Path, expected_sha256: str | None = None) -> Net:
         raise RunError(
             f"{path} is not the network expected here: sha256 {expected_sha256}, got {sha256}"
         )
-    content = _load_plain(data, path)
+    content = load_plain(data, path)
     description = _description(content)
     problem = _net_problem(content, description)
     if problem:
@@ -94,7 +94,7 @@ def load_base_weights(path: Path) -> tuple[dict[str, torch.Tensor], str]:
     Raises: RunError where the file is missing, damaged, carries code or holds anything else.
     """
     data = _read(path)
-    state = _load_plain(data, path)
+    state = load_plain(data, path)
     if not _is_state_dict(state):
         raise RunError(f"{path} holds no state_dict (names of weights and tensors)")
     return dict(state), hashlib.sha256(data).hexdigest()
@@ -108,7 +108,11 @@ def _read(path: Path) -> bytes:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _load_plain(data: bytes, path: Path) -> Any:
+def load_plain(data: bytes, path: Path) -> Any:
+    """Return what torch.save wrote into the bytes: tensors and plain data, never code.
+
+    Raises: RunError, naming the path, where it is anything else.
+    """
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -171,6 +175,6 @@ def _is_state_dict(value: Any) -> bool:
     )
 
 
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
+def plain(tensor: torch.Tensor) -> torch.Tensor:
     """Return a copy without graph, sharing or memory format, so that the bytes depend on values."""
     return tensor.detach().clone(memory_format=torch.contiguous_format)

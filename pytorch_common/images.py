@@ -12,6 +12,9 @@ from pytorch_common.errors import RunError
 BACKGROUND = (255, 255, 255)
 """What shows through transparent pixels: white, as on paper."""
 
+ORIENTATION = 0x0112
+"""The EXIF tag that says how the camera was held; 1 is upright."""
+
 
 class ImageError(RunError):
     """Say why one file cannot be read as an image; the others still can."""
@@ -27,7 +30,7 @@ def read_image(path: Path) -> Image.Image:
             # Pillow warns from 89 million pixels on and refuses from twice that on.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                return _to_rgb(ImageOps.exif_transpose(image))
+                return _to_rgb(_upright(image))
     except FileNotFoundError as error:
         raise ImageError("no such file") from error
     except IsADirectoryError as error:
@@ -42,6 +45,12 @@ def read_image(path: Path) -> Image.Image:
         raise ImageError(f"damaged or unreadable: {reason}") from error
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn the image as its EXIF orientation says; without one it is not even copied."""
+    image.load()
+    return image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_eight_bits(image)
@@ -49,7 +58,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         colours = image.convert("RGBA")
         paper = Image.new("RGBA", colours.size, (*BACKGROUND, 255))
         return Image.alpha_composite(paper, colours).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping
+from typing import Any, Mapping, NamedTuple
 
 import torch
 from torch import nn
-from torchvision import models
 
+from pytorch_common import architectures
 from pytorch_common.contract import FEATURE_EXTRACT, SCRATCH
 from pytorch_common.errors import RunError
 
 IMAGENET_CLASSES = 1000
 AUXILIARY_WEIGHT = 0.4
 """Weight of inception's auxiliary loss. Source: the tutorial, after Szegedy et al. 2015."""
+
+FORWARD_BATCH = 4
+"""Images a pass without gradients: more do not fit the processor's cache, and are slower."""
 
 StateDict = Mapping[str, torch.Tensor]
 
@@ -66,6 +69,42 @@ def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
         raise RunError(f"{name} does not fit the network: {reason}") from error
 
 
+class Split(NamedTuple):
+    """A network in two: what comes out of the backbone is what goes into the tail."""
+
+    backbone: nn.Module | None
+    """Frozen, and the same in training and evaluation; None where the network has no such part."""
+    tail: nn.Module
+    """The rest, with the head; the whole network where there is no backbone."""
+
+
+def split(network: nn.Module) -> Split:
+    """Split off the part that nothing in training changes: neither a gradient nor a batch.
+
+    Batch normalisation keeps running statistics while it trains, frozen or not, so that only
+    SqueezeNet and AlexNet have a backbone. Both parts share their weights with the network.
+    """
+    parts: Any = network
+    backbone = getattr(parts, "features", None)
+    if backbone is None or not _is_constant(backbone):
+        return Split(None, network)
+    if hasattr(parts, "avgpool"):
+        return Split(backbone, nn.Sequential(parts.avgpool, nn.Flatten(1), parts.classifier))
+    return Split(backbone, nn.Sequential(parts.classifier, nn.Flatten(1)))
+
+
+@torch.no_grad()
+def features(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Return what the backbone makes of the images, a few at a time."""
+    return torch.cat([backbone(part) for part in torch.split(images, FORWARD_BATCH)])
+
+
+def changing_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return those tensors of the state_dict that training changes: all but frozen weights."""
+    frozen = {name for name, weight in network.named_parameters() if not weight.requires_grad}
+    return {name: value for name, value in network.state_dict().items() if name not in frozen}
+
+
 def logits_and_loss(
     network: nn.Module, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,9 +125,18 @@ def _imagenet_network(arch: str, *, pretrained: bool) -> nn.Module:
     options: dict[str, Any] = {"weights": None}
     if arch == "inception_v3":
         options.update(aux_logits=True, transform_input=pretrained, init_weights=not pretrained)
-    builder = getattr(models, arch)
-    network: nn.Module = builder(num_classes=IMAGENET_CLASSES, **options)
-    return network
+    return architectures.build(arch, num_classes=IMAGENET_CLASSES, **options)
+
+
+def mixes_images(network: nn.Module) -> bool:
+    """Tell whether an image's output depends, in training, on the others of its batch."""
+    return any(isinstance(part, nn.BatchNorm2d) for part in network.modules())
+
+
+def _is_constant(module: nn.Module) -> bool:
+    trains = any(weight.requires_grad for weight in module.parameters())
+    draws = any(isinstance(part, nn.Dropout) for part in module.modules())
+    return not (trains or draws or mixes_images(module))
 
 
 def _replace_head(network: Any, arch: str, class_count: int) -> None:

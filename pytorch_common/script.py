@@ -67,9 +67,9 @@ class Progress:
         self._asked = bool((environ or os.environ).get(PROGRESS_VARIABLE))
         self._last = 0.0
 
-    def follow(self, items: Iterable[T], label: str) -> Iterator[T]:
+    def follow(self, items: Iterable[T], label: str, total: int = 0) -> Iterator[T]:
         """Yield the items, reporting after each, but not more often than the interval."""
-        total = len(items) if isinstance(items, Sized) else 0
+        total = len(items) if isinstance(items, Sized) else total
         for done, item in enumerate(items, start=1):
             yield item
             self._report(label, done, total)

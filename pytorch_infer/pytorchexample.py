@@ -9,41 +9,43 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, Sequence, Tuple, Union
 
-import PIL
 import torch
-import torchvision
 
 from pytorch_common import contract
+from pytorch_common.ahead import ahead
+from pytorch_common.architectures import versions
 from pytorch_common.checkpoint import Net, load_net
 from pytorch_common.errors import RunError
 from pytorch_common.files import code_digest, write_atomically
 from pytorch_common.images import ImageError, read_image
-from pytorch_common.preprocess import Transform, validation_transform
+from pytorch_common.network import FORWARD_BATCH
+from pytorch_common.preprocess import normalise, validation_pixels
 from pytorch_common.script import Progress, answer, json_bytes, run_facts, run_script
 
 CODE = Path(__file__).resolve().parents[1]
 
 Picture = Tuple[Path, Path]
 Result = Dict[str, Any]
+Prepared = Tuple[Path, Union[torch.Tensor, ImageError]]
 
 
 def main(argv: Sequence[str]) -> int:
     """Classify, write both results, print the text; status 1 where a file was no image."""
     args = parse_arguments(argv)
-    torch.set_num_threads(args.threads or contract.available_threads())
+    threads = args.threads or contract.available_threads()
+    torch.set_num_threads(threads)
     net = load_net(args.net, args.net_sha256)
     pictures = list(image_paths(args.image))
     if not pictures:
         raise RunError(f"no images in {', '.join(args.image)}")
-    transform = validation_transform(**net.preprocess)
-    progress = Progress()
-    results = [
-        classify(net, transform, picture, args.top_k)
-        for picture in progress.follow(pictures, "classify")
-    ]
+    found = classify(net, pictures, args.top_k, threads)
+    results = list(Progress().follow(found, "classify", len(pictures)))
     write_results(args.out, net, results)
     for result in results:
         answer(result_line(result))
@@ -120,29 +122,53 @@ def images_below(folder: Path) -> list[Path]:
     return sorted(path for path in files if path.suffix.lower() in contract.IMAGE_SUFFIXES)
 
 
-def classify(net: Net, transform: Transform, picture: Picture, top_k: int) -> Result:
-    """Return the image's label and its most probable classes, or the reason why there is none."""
+@torch.no_grad()
+def classify(net: Net, pictures: Sequence[Picture], top_k: int, threads: int) -> Iterator[Result]:
+    """Yield for each image its label and most probable classes, or why there are none.
+
+    Threads read the next images while the network looks at these; no more are held in memory.
+    """
+    network = net.network.to(memory_format=torch.channels_last)
+    mean, std = net.preprocess["mean"], net.preprocess["std"]
+    with ThreadPoolExecutor(threads) as pool:
+        work = partial(prepare, net.preprocess["size"])
+        prepared = ahead(pool, work, pictures, 2 * FORWARD_BATCH)
+        while group := list(islice(prepared, FORWARD_BATCH)):
+            images = [pixels for _, pixels in group if isinstance(pixels, torch.Tensor)]
+            rows: list[torch.Tensor] = []
+            if images:
+                logits = network(normalise(torch.stack(images), mean, std))
+                rows = list(logits.softmax(dim=1))
+            for name, pixels in group:
+                if isinstance(pixels, ImageError):
+                    yield {"image": printable(name), "error": str(pixels)}
+                else:
+                    top = ranking(net.classes, rows.pop(0), top_k)
+                    yield {"image": printable(name), **top[0], "top": top}
+
+
+def prepare(size: int, picture: Picture) -> Prepared:
+    """Read the image and cut it to size: uint8 (size, size, 3), or the reason why not."""
     name, path = picture
     try:
-        image = transform(read_image(path))
+        return name, validation_pixels(read_image(path), size)
     except ImageError as error:
-        return {"image": printable(name), "error": str(error)}
-    with torch.no_grad():
-        probabilities = net.network(image.unsqueeze(0)).softmax(dim=1)[0]
+        return name, error
+
+
+def ranking(classes: Sequence[str], probabilities: torch.Tensor, top_k: int) -> list[Result]:
+    """Return the most probable classes, the first of them first."""
     ranked = probabilities.argsort(descending=True, stable=True)[:top_k].tolist()
-    top = [
-        {"label": net.classes[index], "probability": float(probabilities[index])}
-        for index in ranked
+    return [
+        {"label": classes[index], "probability": float(probabilities[index])} for index in ranked
     ]
-    return {"image": printable(name), **top[0], "top": top}
 
 
 def write_results(out: Path, net: Net, results: list[Result]) -> None:
     """Write result.txt and result.json, each whole or not at all."""
-    versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
     content = {
         "schema": contract.RESULT_SCHEMA,
-        **run_facts({**versions, "pillow": PIL.__version__}),
+        **run_facts(versions()),
         "arch": net.arch,
         "classes": net.classes,
         "digests": {

@@ -1,8 +1,9 @@
 """Fine-tune a pretrained network on a folder of labelled images; keep the best of all epochs.
 
 Reads  DATA/train/CLASS/* and DATA/val/CLASS/*, and the state_dict of the pretrained network.
-Writes NET (the network), OUT/history.json (a line of figures an epoch) and OUT/record.json (what
-was run, on what, with which digests). The recipe is that of "Finetuning Torchvision Models".
+Writes NET (the network), OUT/history.json (a line of figures an epoch), OUT/record.json (what was
+run, on what, with which digests) and, until these are there, a checkpoint an epoch beside NET. The
+recipe is that of "Finetuning Torchvision Models".
 
 In an image each TRAIN_… variable stands in place of an option, so that GSC measures it. NET then
 lies on an encrypted mount; only --export-net, chosen when the image is built, writes it to OUT too.
@@ -12,34 +13,28 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, Sequence, Tuple
+from typing import Any, Sequence
 
-import PIL
 import torch
-import torchvision
-from torch import nn
-from torch.utils.data import DataLoader
-from torchvision.datasets import ImageFolder
 
 from pytorch_common import contract
+from pytorch_common.architectures import versions
 from pytorch_common.checkpoint import load_base_weights, save_net
 from pytorch_common.errors import RunError
 from pytorch_common.files import code_digest, tree_digest, write_atomically
-from pytorch_common.images import ImageError, read_image
-from pytorch_common.network import build_network, logits_and_loss
-from pytorch_common.preprocess import preprocessing, train_transform, validation_transform
-from pytorch_common.script import Progress, answer, json_bytes, note, run_facts, run_script
+from pytorch_common.network import build_network
+from pytorch_common.preprocess import preprocessing
+from pytorch_common.script import answer, json_bytes, note, run_facts, run_script
+from pytorch_train.labelled import find_images
+from pytorch_train.loop import Course, Data, fine_tune
+from pytorch_train.resume import Checkpoints
 
 CODE = Path(__file__).resolve().parents[1]
-
-Epoch = Dict[str, Any]
-Batch = Tuple[torch.Tensor, torch.Tensor]
-Batches = DataLoader[Batch]
+MEGABYTE = 10**6
 
 
 def main(argv: Sequence[str]) -> int:
@@ -48,44 +43,48 @@ def main(argv: Sequence[str]) -> int:
     options = settle(args)
     started = time.monotonic()
 
-    training, validation = load_images(args.data, contract.IMAGE_SIZES[options.arch])
+    data = load_data(args.data, contract.IMAGE_SIZES[options.arch], args.cache_mb)
+    classes = data.training.classes
     base, base_sha256 = None, None
     if options.method != contract.SCRATCH:
         base, base_sha256 = load_base_weights(args.weights)
-    network = build_network(options.arch, len(training.classes), options.method, base)
+    network = build_network(options.arch, len(classes), options.method, base)
     note(
-        f"{options.arch}, {options.method}: {len(training)} images to train, {len(validation)} to "
-        f"validate, classes {', '.join(training.classes)}, {options.threads} threads"
+        f"{options.arch}, {options.method}: {len(data.training)} images to train, "
+        f"{len(data.validation)} to validate, classes {', '.join(classes)}, "
+        f"{options.threads} threads"
     )
 
-    history, best_state = fine_tune(network, training, validation, options)
-
-    preprocess = preprocessing(contract.IMAGE_SIZES[options.arch])
-    net_sha256 = save_net(
-        args.net,
-        best_state,
-        classes=training.classes,
-        preprocess=preprocess,
-        settings=dataclasses.asdict(options),
-    )
     digests = {
         "base_weights": base_sha256,
         "data": tree_digest(args.data),
         "code": code_digest(CODE, "pytorch_common", "pytorch_train"),
-        "net": net_sha256,
     }
-    record = make_record(options, history, training, validation, digests)
+    run = {**dataclasses.asdict(options), **digests, **versions()}
+    checkpoints = Checkpoints(args.net, run)
+    course = fine_tune(network, data, options, checkpoints, resume=args.resume)
+
+    net_sha256 = save_net(
+        args.net,
+        {**network.state_dict(), **course.best_state},
+        classes=classes,
+        preprocess=preprocessing(data.size),
+        settings=dataclasses.asdict(options),
+    )
+    record = make_record(options, course, data, {**digests, "net": net_sha256})
     record["elapsed_s"] = round(time.monotonic() - started, 3)
     if args.export_net:
         write_atomically(args.out / contract.NET_FILE, args.net.read_bytes())
         record["exported"] = True
-    history_file = {"schema": contract.HISTORY_SCHEMA, "epochs": history}
+    history_file = {"schema": contract.HISTORY_SCHEMA, "epochs": course.history}
     write_atomically(args.out / contract.HISTORY_FILE, json_bytes(history_file))
     write_atomically(args.out / contract.RECORD_FILE, json_bytes(record))
+    checkpoints.clear()
     metrics = record["metrics"]
     answer(
         f"best validation accuracy {metrics['best_val_accuracy']:.4f} "
-        f"({metrics['best_val_correct']} of {len(validation)}) in epoch {metrics['best_epoch']}"
+        f"({metrics['best_val_correct']} of {len(data.validation)}) "
+        f"in epoch {metrics['best_epoch']}"
     )
     answer(f"{args.net}  sha256 {net_sha256}")
     return 0
@@ -114,6 +113,18 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         default = os.environ.get(contract.option_variable(field.name), field.default)
         flag = "--" + field.name.replace("_", "-")
         parser.add_argument(flag, type=type(field.default), default=default)
+    parser.add_argument(
+        "--cache-mb",
+        type=int,
+        default=os.environ.get("TRAIN_CACHE_MB", contract.CACHE_MB),
+        help="megabytes of images and features kept in memory; what does not fit is read again",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        default=os.environ.get("TRAIN_RESUME") == "1",
+        help="go on from the newest checkpoint beside the network, if there is one",
+    )
     args = parser.parse_args(argv)
     args.net = args.net or args.out / contract.NET_FILE
     args.options = contract.TrainOptions(
@@ -121,6 +132,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     if problems := args.options.problems():
         parser.error("; ".join(problems))
+    if args.cache_mb < 0:
+        parser.error(f"--cache-mb: expected 0 or more, got {args.cache_mb}")
     if args.options.method != contract.SCRATCH and args.weights is None:
         parser.error("--weights: expected the pretrained network's file, or --method scratch")
     return args
@@ -135,22 +148,18 @@ def settle(args: argparse.Namespace) -> contract.TrainOptions:
     threads = options.threads or contract.available_threads()
     torch.set_num_threads(threads)
     torch.manual_seed(options.seed)
-    torch.use_deterministic_algorithms(True)
+    # What torch.use_deterministic_algorithms(True) does, but without importing torch's compiler.
+    torch.set_deterministic_debug_mode("error")
     return dataclasses.replace(options, threads=threads)
 
 
-def load_images(data: Path, size: int) -> tuple[ImageFolder, ImageFolder]:
-    """Return the images to train and to validate on, with their transforms.
+def load_data(data: Path, size: int, cache_mb: int) -> Data:
+    """Return the images to train and to validate on.
 
     Raises: RunError where DATA is no such tree or the two do not have the same classes.
     """
     try:
-        training = ImageFolder(
-            str(data / "train"), transform=train_transform(size=size), loader=_read_or_stop
-        )
-        validation = ImageFolder(
-            str(data / "val"), transform=validation_transform(size=size), loader=_read_or_stop
-        )
+        training, validation = find_images(data / "train"), find_images(data / "val")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(
             f"{data}: expected train/CLASS/… and val/CLASS/… with images in each, got: {error}"
@@ -160,124 +169,20 @@ def load_images(data: Path, size: int) -> tuple[ImageFolder, ImageFolder]:
         raise RunError(f"{data}: not the same classes in train and val: {', '.join(different)}")
     if len(training.classes) < 2:
         raise RunError(f"{data}: expected two classes or more, got {training.classes}")
-    return training, validation
-
-
-def fine_tune(
-    network: nn.Module,
-    training: ImageFolder,
-    validation: ImageFolder,
-    options: contract.TrainOptions,
-) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
-    """Train for all epochs; return the history and the state of the best epoch.
-
-    The best is the first of those with the most validation images right, as in the tutorial.
-    """
-    # No worker processes: their locks need POSIX semaphores in shared memory, which an enclave
-    # does not have (SemLock fails), so this process decodes the images itself.
-    order = torch.Generator().manual_seed(options.seed)
-    training_batches: Batches = DataLoader(
-        training, options.batch_size, shuffle=True, num_workers=0, generator=order
-    )
-    validation_batches: Batches = DataLoader(validation, options.batch_size, num_workers=0)
-    optimizer = torch.optim.SGD(
-        [parameter for parameter in network.parameters() if parameter.requires_grad],
-        lr=options.learning_rate,
-        momentum=options.momentum,
-    )
-    progress = Progress()
-    history: list[Epoch] = []
-    best_state: dict[str, torch.Tensor] = {}
-    best_correct = -1
-    for number in range(1, options.epochs + 1):
-        started = time.monotonic()
-        label = f"epoch {number}/{options.epochs}"
-        train_loss, train_correct = train_one_epoch(
-            network, progress.follow(training_batches, f"{label} train"), optimizer
-        )
-        val_loss, val_correct = evaluate(
-            network, progress.follow(validation_batches, f"{label} val")
-        )
-        history.append({
-            "epoch": number,
-            "train_loss": train_loss / len(training),
-            "train_accuracy": train_correct / len(training),
-            "val_loss": val_loss / len(validation),
-            "val_accuracy": val_correct / len(validation),
-            "val_correct": val_correct,
-            "elapsed_s": round(time.monotonic() - started, 3),
-        })  # fmt: skip
-        note(epoch_line(history[-1], options.epochs))
-        if val_correct > best_correct:
-            best_correct = val_correct
-            best_state = {key: value.clone() for key, value in network.state_dict().items()}
-    return history, best_state
-
-
-def train_one_epoch(
-    network: nn.Module, batches: Iterable[Batch], optimizer: torch.optim.Optimizer
-) -> tuple[float, int]:
-    """Take a step a batch; return the sum of the losses and the number of images right.
-
-    batches: of images, float32 (N, 3, size, size), and labels, int64 (N,).
-    Raises: RunError where the loss is no longer a number.
-    """
-    network.train()
-    loss_sum, correct = 0.0, 0
-    for images, labels in batches:
-        optimizer.zero_grad()
-        logits, loss = logits_and_loss(network, images, labels)
-        if not math.isfinite(loss.item()):
-            raise RunError("training diverged: the loss is no number; lower --learning-rate")
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        loss_sum += loss.item() * len(labels)
-        correct += int((logits.argmax(dim=1) == labels).sum())
-    return loss_sum, correct
-
-
-@torch.no_grad()
-def evaluate(network: nn.Module, batches: Iterable[Batch]) -> tuple[float, int]:
-    """Return the sum of the losses and the number of images right, weights unchanged."""
-    network.eval()
-    loss_sum, correct = 0.0, 0
-    for images, labels in batches:
-        logits, loss = logits_and_loss(network, images, labels)
-        loss_sum += loss.item() * len(labels)
-        correct += int((logits.argmax(dim=1) == labels).sum())
-    return loss_sum, correct
-
-
-def epoch_line(epoch: Epoch, epochs: int) -> str:
-    """Return the epoch's figures as one line for a log."""
-    return (
-        f"epoch {epoch['epoch']:>{len(str(epochs))}}/{epochs}"
-        f"  train loss {epoch['train_loss']:.4f} accuracy {epoch['train_accuracy']:.4f}"
-        f"  val loss {epoch['val_loss']:.4f} accuracy {epoch['val_accuracy']:.4f}"
-        f"  {epoch['elapsed_s']:.1f} s"
-    )
+    return Data(training, validation, size, cache_mb * MEGABYTE)
 
 
 def make_record(
-    options: contract.TrainOptions,
-    history: list[Epoch],
-    training: ImageFolder,
-    validation: ImageFolder,
-    digests: dict[str, Any],
+    options: contract.TrainOptions, course: Course, data: Data, digests: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what was run, on what, and what came of it (schema: the README's "record.json")."""
-    best = max(history, key=lambda epoch: (epoch["val_correct"], -epoch["epoch"]))
-    versions = {
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "pillow": PIL.__version__,
-    }
+    best = course.best_epoch()
     return {
         "schema": contract.RECORD_SCHEMA,
-        **run_facts(versions),
+        **run_facts(versions()),
         "settings": dataclasses.asdict(options),
-        "classes": training.classes,
-        "images": {"train": len(training), "val": len(validation)},
+        "classes": data.training.classes,
+        "images": {"train": len(data.training), "val": len(data.validation)},
         "digests": digests,
         "metrics": {
             "best_epoch": best["epoch"],
@@ -285,13 +190,6 @@ def make_record(
             "best_val_correct": best["val_correct"],
         },
     }
-
-
-def _read_or_stop(path: str) -> Any:
-    try:
-        return read_image(Path(path))
-    except ImageError as error:
-        raise RunError(f"{path}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ import pytest
 
 from tests.conftest import PROJECT
 
-ROOMS = ("workflow", "pytorch_common", "pytorch_train", "pytorch_infer", "converters")
+ROOMS = (
+    *("workflow", "pytorch_common", "pytorch_train", "pytorch_infer", "converters"),
+    "benchmarks",
+)
 HEAVY = {"torch", "torchvision", "numpy"}
 SHARED_WITH_HOST = {"pytorch_common.contract", "pytorch_common.files"}
 ENCLAVE_PACKAGES = {"torch", "torchvision", "PIL", "pytorch_common"}
@@ -47,7 +50,7 @@ def test_nobody_imports_the_tasks(room: str) -> None:
 def test_the_host_side_never_imports_torch_nor_more_of_the_enclave_side_than_it_may() -> None:
     for path in [*files("workflow"), PROJECT / "tasks.py"]:
         names = imported(path)
-        assert not top(names) & (HEAVY | {"pytorch_train", "pytorch_infer", "converters"}), path
+        assert not top(names) & (HEAVY | set(ROOMS[2:])), path
         ours = {name for name in names if name.startswith("pytorch_common")}
         allowed = {name for name in ours if name.startswith(tuple(SHARED_WITH_HOST))}
         assert ours - allowed <= {"pytorch_common"}, path
@@ -72,7 +75,7 @@ def test_loading_the_tasks_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     loaded = set(ast.literal_eval(done.stdout))
-    assert not loaded & (HEAVY | {"requests", "tqdm", "docker"})
+    assert not loaded & (HEAVY | {"requests", "tqdm", "docker", "matplotlib", "jinja2"})
 
 
 def test_the_enclave_side_is_python_3_8() -> None:

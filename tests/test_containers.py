@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytorch_common.contract import RUNTIME_VARIABLES
 from workflow import backends, run, shielding
 from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
@@ -44,8 +45,9 @@ def command(settings: Settings, backend: str) -> str:
 
 
 def test_docker(chosen: Settings) -> None:
+    faster = " ".join(f"--env={name}={value}" for name, value in RUNTIME_VARIABLES.items())
     assert command(chosen, "docker") == ALWAYS + (
-        "--security-opt=no-new-privileges --env=RUN_BACKEND=docker --env=RUN_PROGRESS=1 "
+        f"--security-opt=no-new-privileges {faster} --env=RUN_BACKEND=docker --env=RUN_PROGRESS=1 "
         "--volume=/w/out:/out --volume=/w/in:/in:ro image --epochs=3"
     )
 

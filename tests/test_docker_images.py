@@ -92,6 +92,7 @@ def test_the_image_has_the_options_that_were_asked_for(chosen: Settings, weights
         "TRAIN_MOMENTUM": "0.9",
         "TRAIN_SEED": "9",
         "TRAIN_THREADS": "3",
+        "TRAIN_CACHE_MB": "256",
         "TRAIN_EXPORT_NET": "1",
     }
 

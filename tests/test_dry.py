@@ -28,6 +28,8 @@ TASKS: dict[str, list[str]] = {
     "all": ["--backend=sgx", "--image=it's a bee.png"],
     "demo": ["--backend=docker"],
     "clean": [],
+    "report": [],
+    "bench": [],
 }
 OTHERS = {"doctor", "lint", "test"}
 """They look alone, so there is nothing to print instead."""

@@ -109,6 +109,6 @@ def test_nothing_of_an_earlier_run_outlives_it(chosen: Settings) -> None:
     trained(chosen, "direct", exported=True)
     (chosen.train.out / "history.json").write_text("{}")
     (chosen.train.out / "mine.txt").write_text("kept")
-    training._forget(chosen.train)
+    training._forget(chosen.train, resume=False)
     left = [path for path in chosen.train.out.rglob("*") if path.is_file()]
     assert [path.name for path in left] == ["mine.txt"]

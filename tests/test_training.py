@@ -79,6 +79,7 @@ def test_every_option_is_given_to_the_script(chosen: Settings) -> None:
         "--momentum=0.9",
         "--seed=0",
         "--threads=1",
+        "--cache-mb=256",
     ]
 
 

@@ -38,8 +38,12 @@ from workflow.paths import shown
 from workflow.settings import AUTO, GRAPHENE, PROJECT, InferSettings, Settings
 
 
-def classify(settings: Settings, images: Sequence[str], *, as_json: bool = False) -> None:
+def classify(
+    settings: Settings, images: Sequence[str], *, as_json: bool = False, quiet: bool = False
+) -> None:
     """Classify files, folders and glob patterns; write result.txt and result.json, print one.
+
+    With ``quiet`` none is printed.
 
     Raises: WorkflowError where the network is missing or not the recorded one, and, after all
     others are classified, where a file was no image.
@@ -54,9 +58,9 @@ def classify(settings: Settings, images: Sequence[str], *, as_json: bool = False
     accepted_digest(infer)
     backend = pick_backend(settings)
     if backend == "native":
-        status = _classify_native(infer, names, quiet=as_json)
+        status = _classify_native(infer, names, quiet=as_json or quiet)
     else:
-        status = _classify_in_container(settings, backend, names, quiet=as_json)
+        status = _classify_in_container(settings, backend, names, quiet=as_json or quiet)
     if as_json and (infer.out / RESULT_JSON_FILE).is_file():
         answer((infer.out / RESULT_JSON_FILE).read_text().rstrip("\n"))
     if status:
@@ -127,11 +131,18 @@ def classify_lines(settings: Settings, backend: str, names: Sequence[str]) -> li
     line = unquoted(shell_line(docker_run(spec)))
     inside = [inner_name(name) for name in names]
     copies = [
-        shell_line(["install", "-D", "-m", "644", name, folder / inner.lstrip("/")])
+        _copy_line(name, folder / inner.lstrip("/"))
         for name, inner in zip(names, inside, strict=True)
     ]
     listing = shell_line(["printf", r"%s\0", *inside], stdout=folder / LIST_FILE)
     return [shell_line(["mkdir", "-p", infer.out, folder]), *copies, listing, line]
+
+
+def _copy_line(name: str, target: Path) -> str:
+    if not Path(name).is_dir():
+        return shell_line(["install", "-D", "-m", "644", name, target])
+    make = shell_line(["mkdir", "-p", target.parent])
+    return f"{make} && {shell_line(['cp', '-r', name, target])}"
 
 
 def expand(image: str) -> list[str]:

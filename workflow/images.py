@@ -138,6 +138,7 @@ def train_environment(settings: Settings) -> dict[str, str]:
     values = dataclasses.asdict(dataclasses.replace(options, threads=threads))
     return {
         **{option_variable(name): str(value) for name, value in values.items()},
+        option_variable("cache_mb"): str(settings.train.cache_mb),
         EXPORT_VARIABLE: "1" if settings.train.export_net else "0",
     }
 

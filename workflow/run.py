@@ -17,6 +17,7 @@ from pytorch_common.contract import (
     BACKEND_VARIABLE,
     PROGRESS_PREFIX,
     PROGRESS_VARIABLE,
+    RUNTIME_VARIABLES,
 )
 from workflow import backends, gramine, shell, shielding
 from workflow.containers import ContainerSpec, Device, Mount
@@ -99,6 +100,7 @@ def native_environment(environ: dict[str, str]) -> dict[str, str]:
         if not name.startswith(("TRAIN_", "INFER_", "RUN_", "PYTHON"))
     }
     return {
+        **RUNTIME_VARIABLES,
         **kept,
         "PYTHONPATH": str(PROJECT),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -173,7 +175,7 @@ def container_spec(
     """
     spec = ContainerSpec(image, user, tuple(arguments), mounts=tuple(mounts))
     if backend == "docker":
-        variables = {BACKEND_VARIABLE: "docker", PROGRESS_VARIABLE: "1"}
+        variables = {**RUNTIME_VARIABLES, BACKEND_VARIABLE: "docker", PROGRESS_VARIABLE: "1"}
         return replace(spec, environment=variables)
     if settings.gsc.dialect == GRAPHENE:
         return _with_graphene(spec, backend)

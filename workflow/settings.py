@@ -10,7 +10,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pytorch_common.contract import IMAGE_SIZES, NET_FILE, TrainOptions, option_names
+from pytorch_common.contract import (
+    CACHE_MB,
+    IMAGE_SIZES,
+    NET_FILE,
+    TrainOptions,
+    option_names,
+)
 from workflow.errors import WorkflowError
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -84,6 +90,8 @@ class TrainSettings:
     """Threads of torch; 0 takes all processors."""
     export_net: bool = False
     """Let an enclave write the network in plain to ``out`` too; a choice of the image's build."""
+    cache_mb: int = CACHE_MB
+    """Megabytes of images and features kept in memory; what does not fit is read again."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,8 @@ class Settings:
             _check_image_name(f"image.{name}", getattr(self.image, name))
         if self.infer.top_k < 1:
             raise WorkflowError(f"infer.top_k: expected 1 or more, got {self.infer.top_k}")
+        if self.train.cache_mb < 0:
+            raise WorkflowError(f"train.cache_mb: expected 0 or more, got {self.train.cache_mb}")
         if self.infer.threads < 0:
             raise WorkflowError(f"infer.threads: expected 0 or more, got {self.infer.threads}")
         if self.model.source == PYPI and self.arch != "squeezenet1_1":

@@ -499,9 +499,9 @@ def _fetch_seccomp(checkout: GscSettings) -> None:
         url=gsc.SECCOMP_URL,
         sha256=gsc.SECCOMP_SHA256,
         max_bytes=1 << 20,
-        hint="",
+        hint="direct mode takes the project's own, dockerfiles/seccomp-direct.json",
     )
     try:
         fetch(asset, checkout.dir / gsc.SECCOMP_FILE, source="")
     except WorkflowError as error:
-        note(f"Gramine's seccomp profile: {error.message}; direct mode takes the project's own")
+        note(f"Gramine's seccomp profile: {error.message}")

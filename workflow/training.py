@@ -36,9 +36,16 @@ from workflow.notes import note
 from workflow.paths import shown
 from workflow.settings import PROJECT, Settings, TrainSettings
 
+SCRATCH_FOLDER = "scratch"
+"""Where the comparison with training from scratch is written, below the folder of net.pt."""
 
-def train(settings: Settings) -> None:
+
+def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = False) -> None:
     """Fine-tune the network and write net.pt, history.json and record.json.
+
+    With ``resume`` a run that was stopped is gone on with, and one that ended is left as it is.
+    With ``compare_scratch`` the same network is trained from random weights too, into a folder
+    below, as the tutorial does.
 
     Raises: WorkflowError where an input or image is missing or the script fails.
     """
@@ -48,16 +55,33 @@ def train(settings: Settings) -> None:
     dataset.check(settings.data)
     weights = None if settings.train.method == SCRATCH else model.base_weights(settings)
     backend = backends.pick(settings)
-    if backend == "native":
-        _train_native(settings, weights)
+    if compare_scratch and backend != "native":
+        raise WorkflowError(
+            "--compare-scratch: an image has one method built in; compare with --backend native"
+        )
+    if resume and is_up_to_date(settings, backend):
+        note(f"{settings.train.out}: already trained with these settings, verified")
+    elif backend == "native":
+        _train_native(settings, weights, resume=resume)
     else:
-        _train_in_container(settings, backend)
+        _train_in_container(settings, backend, resume=resume)
+    if compare_scratch:
+        _train_scratch(settings, resume=resume)
+
+
+def _train_scratch(settings: Settings, *, resume: bool) -> None:
+    out = settings.train.out / SCRATCH_FOLDER
+    note(f"for comparison, the same network from scratch: {shown(out)}")
+    beside = dataclasses.replace(settings.train, method=SCRATCH, out=out)
+    machine = dataclasses.replace(settings.machine, backend="native")
+    train(dataclasses.replace(settings, train=beside, machine=machine), resume=resume)
 
 
 def train_args(settings: Settings, weights: Path | None) -> list[str]:
     """Return the script's arguments; every option is given, none left to a default."""
     options = dataclasses.asdict(settings.train_options)
     paths = {"data": settings.data.dir, "out": settings.train.out, "weights": weights}
+    options["cache_mb"] = settings.train.cache_mb
     return [
         f"--{name.replace('_', '-')}={shown(value) if isinstance(value, Path) else value}"
         for name, value in {**paths, **options}.items()
@@ -128,19 +152,21 @@ def is_up_to_date(settings: Settings, backend: str = "native") -> bool:
     return same and (out / HISTORY_FILE).is_file()
 
 
-def _train_native(settings: Settings, weights: Path | None) -> None:
-    _forget(settings.train)
-    status = run.run_native(str(run.TRAIN_SCRIPT), train_args(settings, weights))
+def _train_native(settings: Settings, weights: Path | None, *, resume: bool) -> None:
+    _forget(settings.train, resume=resume)
+    args = [*train_args(settings, weights), *(["--resume"] if resume else [])]
+    status = run.run_native(str(run.TRAIN_SCRIPT), args)
     if status:
         raise WorkflowError(f"train.py ended with status {status}", code=status)
 
 
-def _train_in_container(settings: Settings, backend: str) -> None:
+def _train_in_container(settings: Settings, backend: str, *, resume: bool) -> None:
     image, arguments = _runnable(settings, backend)
     out, sealed = settings.train.out, _sealed_folders(settings, backend)
     if backend == "sgx":
         shielding.check_can_hand_over(settings)
-    _forget(settings.train)
+    # An image goes on from any checkpoint that it finds, so a run from the start finds none.
+    _forget(settings.train, resume=resume)
     with run.lent([out, *sealed], run.this_person()) as user:
         spec = train_spec(settings, backend, image, user=user, arguments=arguments)
         status = run.run_container(spec, backend)
@@ -195,11 +221,15 @@ def _sealed_digest(settings: Settings, backend: str) -> str | None:
     return sha256_file(net)
 
 
-def _forget(train: TrainSettings) -> None:
-    """Delete the results of an earlier run, so that none outlives it."""
+def _forget(train: TrainSettings, *, resume: bool) -> None:
+    """Delete the results of an earlier run, so that none outlives it; its checkpoints too."""
     for name in (NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE):
         (train.out / name).unlink(missing_ok=True)
     encrypted_net(train.out).unlink(missing_ok=True)
+    if not resume:
+        for folder in (train.out, train.out / ENCRYPTED_FOLDER):
+            for checkpoint in folder.glob(f"{NET_FILE}.epoch-*"):
+                checkpoint.unlink()
 
 
 def _sealed_folders(settings: Settings, backend: str) -> list[Path]:

@@ -1,0 +1,108 @@
+"""The labelled images of one split: where they are, what they show, and some of them in memory."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from pytorch_common.ahead import ahead
+from pytorch_common.contract import DATA_SUFFIXES
+from pytorch_common.errors import RunError
+from pytorch_common.images import ImageError, read_image
+
+IMAGES_AHEAD = 8
+"""How many images threads decode ahead of the one that is waited for."""
+
+
+class Budget:
+    """Say how much may still be kept in memory."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._left = size_bytes
+
+    def take(self, size_bytes: int) -> bool:
+        """Tell whether there is room for so much, and count it as taken."""
+        if size_bytes > self._left:
+            return False
+        self._left -= size_bytes
+        return True
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The images of a folder of CLASS/…, in the order of torchvision's ImageFolder."""
+
+    classes: list[str]
+    """Names of the class folders, sorted."""
+    paths: list[Path]
+    labels: list[int]
+    """For each path the place of its class in ``classes``."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.paths)
+
+
+class Decoded:
+    """The images themselves: decoded when asked for, and kept as far as the budget goes."""
+
+    def __init__(self, images: Labelled) -> None:
+        self._paths = images.paths
+        self._kept: dict[int, tuple[tuple[int, int], bytes]] = {}
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Return the image as 8-bit RGB.
+
+        Raises: RunError, naming the file, where it is no image.
+        """
+        if index in self._kept:
+            return Image.frombytes("RGB", *self._kept[index])
+        path = self._paths[index]
+        try:
+            return read_image(path)
+        except ImageError as error:
+            raise RunError(f"{path}: {error}") from error
+
+    def keep(self, budget: Budget, pool: ThreadPoolExecutor) -> None:
+        """Decode image after image, and keep each, until the budget is spent.
+
+        All of them at once, before there are tensors: in between, they would leave the memory of
+        those in pieces. As bytes, because Pillow itself takes four for a pixel.
+        """
+        indices = range(len(self._paths))
+        for index, image in zip(indices, ahead(pool, self.__getitem__, indices, IMAGES_AHEAD)):
+            if not budget.take(3 * image.width * image.height):
+                break
+            self._kept[index] = image.size, image.tobytes()
+
+
+def find_images(split: Path) -> Labelled:
+    """List the images of a split.
+
+    Raises: FileNotFoundError or NotADirectoryError where it has no classes, or one has no images.
+    """
+    classes = sorted(entry.name for entry in os.scandir(split) if entry.is_dir())
+    if not classes:
+        raise FileNotFoundError(f"no class folders in {split}")
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = _images_below(split / name)
+        if not found:
+            raise FileNotFoundError(f"no images in {split / name}")
+        paths += found
+        labels += [label] * len(found)
+    return Labelled(classes, paths, labels)
+
+
+def _images_below(folder: Path) -> list[Path]:
+    return [
+        Path(root, name)
+        for root, _, names in sorted(os.walk(folder, followlinks=True))
+        for name in sorted(names)
+        if name.lower().endswith(DATA_SUFFIXES)
+    ]

@@ -1,0 +1,138 @@
+"""The benchmark: what it measures, what it compares, what it prints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+from workflow import bench, handover, measure, training
+from workflow.errors import WorkflowError
+from workflow.measure import Measured
+from workflow.settings import (
+    DataSettings,
+    InferSettings,
+    MachineSettings,
+    ModelSettings,
+    Settings,
+    TrainSettings,
+)
+
+
+@pytest.fixture
+def settings(tiny_data: Path, random_weights: Path, tmp_path: Path) -> Settings:
+    return Settings(
+        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
+        data=DataSettings(dir=tiny_data),
+        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
+        machine=MachineSettings(backend="native"),
+        infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "infer", threads=1),
+    )
+
+
+def test_a_run_is_measured_to_its_end(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import sys; data = bytes(10**8); print('no'); print(sys.argv[1:])")
+    run = measure.usual(str(script), ["a", "b"])
+    assert run.answer == "['a', 'b']"
+    assert run.peak_mb > 100
+    assert 0 < run.cpu_s <= run.wall_s + 1
+    script.write_text("import sys; print('on no account', file=sys.stderr); sys.exit(3)")
+    with pytest.raises(WorkflowError, match=r"script\.py failed: on no account") as caught:
+        measure.ours(str(script), [])
+    assert caught.value.code == 3
+
+
+def test_the_table_is_markdown_with_the_ratio_of_each_round() -> None:
+    yards, owns = ([Measured(s, 2 * s, 100, "") for s in times] for times in ([4, 10], [1, 5]))
+    lines = bench.table(bench._compared("all", yards, owns))
+    assert lines == [
+        "| what | who | seconds | processor seconds | peak MB | ratio "
+        "| ratio of processor seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| all | yardstick | 7.0 | 14.0 | 100 |  |  |",
+        "| all | ours | 3.0 | 6.0 | 100 | 0.375 | 0.375 |",
+    ]
+
+
+def test_accuracies_have_a_standard_error() -> None:
+    row = bench.accuracies([140, 142, 144], 200)
+    assert row == {"right_of_200,_by_seed": "140, 142, 144", "mean": 0.71, "standard_error": 0.0058}
+    assert bench.accuracies([140], 200)["standard_error"] == 0.0
+
+
+def test_results_must_agree() -> None:
+    expected = [{"ants": 0.25, "bees": 0.75}]
+
+    def result(bees: float) -> list[dict[str, object]]:
+        top = [{"label": "bees", "probability": bees}, {"label": "ants", "probability": 1 - bees}]
+        return [{"image": "x", **top[0], "top": top}]
+
+    assert bench.agreement(expected, result(0.75001)) == "all 1 labels, probabilities to 1e-05"
+    with pytest.raises(WorkflowError, match=r"differ by 2\.0e-04"):
+        bench.agreement(expected, result(0.7502))
+    with pytest.raises(WorkflowError, match="the label is not the yardstick's"):
+        bench.agreement([{"ants": 0.8, "bees": 0.2}], result(0.75))
+
+
+@pytest.mark.parametrize(
+    ("what", "rounds", "method", "line"),
+    [
+        ("speed", 1, "", "what: expected one of train, classify, accuracy, got speed"),
+        ("train", 0, "", "rounds: expected 1 or more, got 0"),
+        ("train", 1, "scratch", "method: expected one of feature-extract, full, got scratch"),
+    ],
+)
+def test_what_cannot_be_is_one_line(what: str, rounds: int, method: str, line: str) -> None:
+    with pytest.raises(WorkflowError, match=line):
+        bench.bench(Settings(), what, rounds=rounds, method=method)
+
+
+def test_the_yardstick_knows_its_architectures(settings: Settings) -> None:
+    other = replace(settings, model=ModelSettings(arch="resnet18"))
+    with pytest.raises(WorkflowError, match="the yardstick knows squeezenet1_0, squeezenet1_1"):
+        bench.bench(other, "train", rounds=1)
+
+
+@pytest.mark.slow
+def test_training_is_compared(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.bench(settings, "train", rounds=1, method="feature-extract", as_json=True)
+    yardstick, own, limit = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["who"] for row in (yardstick, own, limit)] == ["yardstick", "ours", "bare passes"]
+    assert own["ratio"] == pytest.approx(own["seconds"] / yardstick["seconds"], abs=0.01)
+    assert own["to_limit"] > 1
+
+
+@pytest.mark.slow
+def test_classifying_is_compared_and_agrees(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training.train(settings)
+    handover.copy_net(settings)
+    capsys.readouterr()
+    bench.bench(settings, "classify", rounds=1)
+    out = capsys.readouterr().out
+    assert "| one image, from cold (1) | ours |" in out
+    assert "| all 6 labels, probabilities to " in out
+
+
+def test_the_limit_is_the_time_of_the_passes() -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "benchmarks/limits.py", "--arch=squeezenet1_1"),
+            *("--method=feature-extract", "--train=8", "--val=4", "--threads=1"),
+        ],
+        cwd=PROJECT,
+        env={"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    figures = json.loads(done.stdout)
+    assert figures["val_passes"] == "once"
+    assert 0 < figures["val_s"] < figures["train_s"]

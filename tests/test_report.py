@@ -1,0 +1,146 @@
+"""The page about a training: what stands on it, and that it needs nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pytorch_common.contract import RECORD_SCHEMA
+from pytorch_common.files import sha256_file
+from tests.conftest import paint
+from workflow import handover, report, training
+from workflow.curves import draw_curves
+from workflow.errors import WorkflowError
+from workflow.report import Verdict
+from workflow.settings import (
+    DataSettings,
+    InferSettings,
+    MachineSettings,
+    ModelSettings,
+    Settings,
+    TrainSettings,
+)
+
+RECORD: dict[str, Any] = {
+    "schema": RECORD_SCHEMA,
+    "backend": "sgx",
+    "protected_from_host": True,
+    "versions": {"torch": "2.0"},
+    "settings": {"arch": "resnet18", "method": "full", "epochs": 2},
+    "classes": ["<ants>", "bees"],
+    "images": {"train": 9, "val": 3},
+    "digests": {"net": "ab" * 32},
+    "metrics": {"best_epoch": 2, "best_val_accuracy": 2 / 3, "best_val_correct": 2},
+    "enclave": {"mr_enclave": "cafe" * 16, "debug": False},
+}
+
+
+def epochs(count: int) -> list[dict[str, Any]]:
+    keys = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "elapsed_s")
+    return [
+        {"epoch": n, "val_correct": n, **dict.fromkeys(keys, n / 10)} for n in range(1, count + 1)
+    ]
+
+
+@pytest.fixture
+def verdicts(tmp_path: Path) -> list[Verdict]:
+    for name in ("1.png", "2 & 3.png"):
+        paint(tmp_path / name, (200, 30, 30), 1)
+    one, other = (tmp_path / name for name in ("1.png", "2 & 3.png"))
+    return [
+        Verdict(one, "<ants>", "<ants>", 0.9),
+        Verdict(other, "bees", "<ants>", 0.75),
+        Verdict(one, "bees", "bees", 0.6),
+    ]
+
+
+def page(verdicts: list[Verdict], scratch: list[dict[str, Any]] | None = None) -> str:
+    return report.render(RECORD, epochs(2), scratch, verdicts, b"\x89PNG")
+
+
+@pytest.mark.parametrize(("count", "scratch"), [(1, None), (15, None), (2, 3)])
+def test_the_curves_are_a_picture(count: int, scratch: int | None) -> None:
+    data = draw_curves(epochs(count), epochs(scratch) if scratch else None, "full")
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 1000
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(2**20) or []}
+    assert (0, 0x72, 0xB2) in colours
+    assert ((0xD5, 0x5E, 0) in colours) == bool(scratch)
+
+
+def test_the_page_needs_no_other_file(verdicts: list[Verdict]) -> None:
+    text = page(verdicts)
+    assert not re.search(r"https?:|<script|@import|<link", text)
+    addresses = re.findall(r'(?:src|href)="([^"]{9})', text)
+    assert len(addresses) == 2
+    assert all(address.startswith("data:imag") for address in addresses)
+
+
+def test_names_are_text_not_markup(verdicts: list[Verdict]) -> None:
+    text = page(verdicts)
+    assert "<ants>" not in text
+    assert "&lt;ants&gt;" in text
+    assert "2 &amp; 3.png" in text
+
+
+def test_what_was_found_stands_on_the_page(verdicts: list[Verdict]) -> None:
+    assert report.confusion(RECORD["classes"], verdicts) == [[1, 0], [1, 1]]
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page(verdicts, epochs(3))))
+    for fact in (
+        *("0.6667", "resnet18, full", "trained inside an enclave", "from scratch"),
+        *("bees, taken for &lt;ants&gt; (75.0 %)", "abab", "enclave: mr enclave cafe"),
+        "enclave: debug no",
+    ):
+        assert fact in text, fact
+    assert "None: every validation image" in page(verdicts[:1])
+    assert "from scratch" not in page(verdicts)
+
+
+def test_the_surest_mistakes_come_first_and_are_not_endless(
+    verdicts: list[Verdict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "THUMBNAILS_AT_MOST", 2)
+    wrong = [Verdict(verdicts[0].path, "bees", "<ants>", chance / 10) for chance in (5, 9, 7)]
+    text = page(wrong)
+    assert text.index("(90.0 %)") < text.index("(70.0 %)")
+    assert "(50.0 %)" not in text
+    assert "The 2 that the network was surest of, out of 3." in text
+
+
+def test_from_training_to_the_page(
+    tiny_data: Path, random_weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(
+        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
+        data=DataSettings(dir=tiny_data),
+        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
+        machine=MachineSettings(backend="native"),
+        infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "infer"),
+    )
+    training.train(settings)
+    handover.copy_net(settings)
+    capfd.readouterr()
+    made = report.write_report(settings)
+    assert capfd.readouterr().out.splitlines() == [str(made), str(made.with_name("curves.png"))]
+    right = json.loads((tmp_path / "train" / "record.json").read_text())["metrics"]
+    cells = [int(cell) for cell in re.findall(r'<td class="[a-z]*">(\d+)</td>', made.read_text())]
+    assert sum(cells) == 6
+    assert cells[0] + cells[3] == right["best_val_correct"]
+    assert not settings.infer.out.joinpath("result.json").exists()
+
+    settings.infer.net.write_bytes(b"another")
+    record = json.loads((settings.train.out / "record.json").read_text())
+    record["digests"]["net"] = sha256_file(settings.infer.net)
+    (settings.infer.net.parent / "record.json").write_text(json.dumps(record))
+    with pytest.raises(WorkflowError, match=r"is not the network of .*; run: inv copy-net"):
+        report.write_report(settings)
+    (settings.train.out / "history.json").unlink()
+    with pytest.raises(WorkflowError, match=r"history\.json is missing; run: inv train"):
+        report.write_report(settings)

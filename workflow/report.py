@@ -1,0 +1,190 @@
+"""A page for people about one training: self-contained, made on this side of the enclave."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytorch_common.contract import HISTORY_FILE, RECORD_FILE, RESULT_JSON_FILE
+from pytorch_common.files import write_atomically
+from workflow import backends, classification, dataset, handover, training
+from workflow.commands import show
+from workflow.curves import draw_curves
+from workflow.errors import WorkflowError
+from workflow.notes import answer, note
+from workflow.paths import shown
+from workflow.settings import Settings
+
+REPORT_FILE = "report.html"
+CURVES_FILE = "curves.png"
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+THUMBNAIL_PIXELS = 180
+THUMBNAILS_AT_MOST = 60
+
+RUN_FACTS = ("image", "image_id", "insecure", "measurement")
+"""What the host knows of a run beside its record: empty for a native one."""
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Say what the network made of one validation image."""
+
+    path: Path
+    true: str
+    """The class whose folder it lies in."""
+    found: str
+    """The most probable class."""
+    probability: float
+    """Of the class that was found."""
+
+
+def write_report(settings: Settings) -> Path:
+    """Write report.html and curves.png beside the network's record and return the page.
+
+    The validation images are classified anew, with the network that was handed over.
+
+    Raises: WorkflowError where training is not there, or the network is not the one it made.
+    """
+    folder = settings.train.out
+    if settings.dry:
+        val = shown(settings.data.dir / "val")
+        show("# the page is drawn from this and from out/train by inv report alone")
+        show(*classification.classify_lines(settings, backends.pick(settings), [val]))
+        return folder / REPORT_FILE
+    record = handover.read_record(folder)
+    history = read_history(folder)
+    if handover.accepted_digest(settings.infer) != record["digests"]["net"]:
+        raise WorkflowError(
+            f"{settings.infer.net} is not the network of {folder}; run: inv copy-net"
+        )
+    verdicts = classify_validation(settings)
+    scratch_folder = folder / training.SCRATCH_FOLDER
+    scratch = read_history(scratch_folder) if (scratch_folder / RECORD_FILE).is_file() else None
+    curves = draw_curves(
+        history, scratch, str(record.get("settings", {}).get("method", "training"))
+    )
+    run = handover.read_run(folder)
+    known = {name: run[name] for name in RUN_FACTS if run.get(name)}
+    page = render({**record, **known}, history, scratch, verdicts, curves)
+    write_atomically(folder / CURVES_FILE, curves)
+    write_atomically(folder / REPORT_FILE, page.encode())
+    for name in (REPORT_FILE, CURVES_FILE):
+        answer(shown(folder / name))
+    return folder / REPORT_FILE
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Return the figures of each epoch.
+
+    Raises: WorkflowError where there are none.
+    """
+    path = folder / HISTORY_FILE
+    try:
+        return list(json.loads(path.read_text())["epochs"])
+    except FileNotFoundError as error:
+        raise WorkflowError(f"{path} is missing; run: inv train") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
+
+
+def classify_validation(settings: Settings) -> list[Verdict]:
+    """Classify every validation image and return what was made of it."""
+    dataset.check(settings.data)
+    split = settings.data.dir / "val"
+    names = dataset.class_names(split)
+    images = [(path, name) for name in names for path in dataset.image_files(split / name)]
+    note(f"classifying {len(images)} validation images")
+    with tempfile.TemporaryDirectory(prefix="report-") as out:
+        infer = replace(settings.infer, out=Path(out))
+        chosen = replace(settings, infer=infer)
+        classification.classify(chosen, [str(path) for path, _ in images], quiet=True)
+        results = json.loads((Path(out) / RESULT_JSON_FILE).read_text())["results"]
+    return [
+        Verdict(path, name, result["label"], result["probability"])
+        for (path, name), result in zip(images, results, strict=True)
+    ]
+
+
+def confusion(classes: Sequence[str], verdicts: Sequence[Verdict]) -> list[list[int]]:
+    """Return how many images of each class (a row) were taken for each class (a column)."""
+    counts = {(true, found): 0 for true in classes for found in classes}
+    for verdict in verdicts:
+        counts[verdict.true, verdict.found] += 1
+    return [[counts[true, found] for found in classes] for true in classes]
+
+
+def render(
+    record: Json,
+    history: Sequence[Json],
+    scratch: Sequence[Json] | None,
+    verdicts: Sequence[Verdict],
+    curves: bytes,
+) -> str:
+    """Return the page as HTML that needs no other file."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    wrong = sorted((each for each in verdicts if each.found != each.true), key=_most_certain_first)
+    return environment.from_string(TEMPLATE.read_text()).render(
+        record=record,
+        history=history,
+        scratch_best=max((epoch["val_accuracy"] for epoch in scratch), default=0) if scratch else 0,
+        curves=data_uri(curves, "image/png"),
+        matrix=list(zip(record["classes"], confusion(record["classes"], verdicts), strict=True)),
+        count=len(verdicts),
+        wrong=[(each, thumbnail(each.path)) for each in wrong[:THUMBNAILS_AT_MOST]],
+        wrong_count=len(wrong),
+        facts=[(title, list(facts(content))) for title, content in sections(record)],
+    )
+
+
+def sections(record: Json) -> list[tuple[str, Json]]:
+    """Return the record in parts with titles; what this version does not know is shown too."""
+    parts = {"settings": "Settings", "versions": "Versions", "digests": "Digests (sha256)"}
+    known = {*parts, "schema", "classes", "metrics"}
+    where = {name: value for name, value in record.items() if name not in known}
+    return [
+        ("Where it ran", where),
+        *((title, record[name]) for name, title in parts.items() if name in record),
+    ]
+
+
+def facts(content: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield names and values as text, those of inner parts under their full name."""
+    for name, value in content.items():
+        full = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from facts(value, f"{full}: ")
+        elif isinstance(value, bool) or value is None:
+            yield full, {True: "yes", False: "no", None: "none"}[value]
+        else:
+            yield full, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def thumbnail(path: Path) -> str:
+    """Return a small copy of the image as text that a page can hold."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        small = ImageOps.exif_transpose(image).convert("RGB")
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    picture = io.BytesIO()
+    small.save(picture, format="JPEG", quality=85)
+    return data_uri(picture.getvalue(), "image/jpeg")
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Return the bytes as an address that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _most_certain_first(verdict: Verdict) -> tuple[float, str]:
+    return -verdict.probability, str(verdict.path)
