@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
-from pytorch_common.network import FORWARD_BATCH, build_network, features, split
+from pytorch_common.ahead import workers
+from pytorch_common.network import FORWARD_BATCH, build_network, split
 from pytorch_train.loop import evaluate, train_one_epoch
 from pytorch_train.sgd import Sgd
 
@@ -39,33 +41,44 @@ def main() -> None:
     images = torch.randn(BATCH, 3, 224, 224).to(memory_format=torch.channels_last)
     labels = torch.arange(BATCH) % 2
     few, few_labels = images[:FORWARD_BATCH], labels[:FORWARD_BATCH]
+    with workers(args.threads) as pool, torch.no_grad():
 
-    def train_step() -> None:
-        data = images if backbone is None else features(backbone, images)
-        train_one_epoch(tail, [(data, labels)], optimizer)
+        def backbone_passes(count: float) -> float:
+            parts = [few] * round(count * REPEATS / FORWARD_BATCH)
+            return seconds(lambda: list(pool.map(_forward(backbone), parts))) / REPEATS
 
-    def look() -> None:
+        def tail_passes(count: float) -> float:
+            data = images if backbone is None else _forward(backbone)(images)
+            batches = [(data, labels)] * round(count * REPEATS / BATCH)
+            with torch.enable_grad():
+                return seconds(lambda: train_one_epoch(tail, batches, optimizer)) / REPEATS
+
+        def looks(count: float) -> float:
+            batches = [(few, few_labels)] * round(count * REPEATS / FORWARD_BATCH)
+            return seconds(lambda: evaluate(tail, batches)) / REPEATS
+
         if backbone is None:
-            evaluate(tail, [(few, few_labels)])
+            figures = {"train_s": tail_passes(args.train), "val_s": looks(args.val)}
         else:
-            features(backbone, few)
-
-    figures = {
-        "train_s": seconds(train_step, args.train / BATCH),
-        "val_s": seconds(look, args.val / FORWARD_BATCH),
-        "val_passes": "each epoch" if backbone is None else "once",
-    }
-    print(json.dumps(figures))  # noqa: T201
+            train_s = backbone_passes(args.train) + tail_passes(args.train)
+            figures = {"train_s": train_s, "val_s": backbone_passes(args.val)}
+    val_passes = "each epoch" if backbone is None else "once"
+    print(json.dumps({**figures, "val_passes": val_passes}))  # noqa: T201
 
 
-def seconds(step: Callable[[], None], count: float) -> float:
-    """Return the seconds that so many steps take, after one to warm up."""
-    step()
+def seconds(passes: Callable[[], object]) -> float:
+    """Return the seconds that the passes take."""
     started = time.monotonic()
-    steps = round(count * REPEATS)
-    for _ in range(steps):
-        step()
-    return (time.monotonic() - started) / steps * count
+    passes()
+    return time.monotonic() - started
+
+
+def _forward(backbone: nn.Module | None) -> Callable[[torch.Tensor], torch.Tensor]:
+    def forward(images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return images if backbone is None else backbone(images)
+
+    return forward
 
 
 if __name__ == "__main__":

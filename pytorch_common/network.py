@@ -17,7 +17,7 @@ AUXILIARY_WEIGHT = 0.4
 """Weight of inception's auxiliary loss. Source: the tutorial, after Szegedy et al. 2015."""
 
 FORWARD_BATCH = 4
-"""Images a pass without gradients: more do not fit the processor's cache, and are slower."""
+"""Images a pass: more do not fit the processor's cache, and are slower."""
 
 StateDict = Mapping[str, torch.Tensor]
 
@@ -91,12 +91,6 @@ def split(network: nn.Module) -> Split:
     if hasattr(parts, "avgpool"):
         return Split(backbone, nn.Sequential(parts.avgpool, nn.Flatten(1), parts.classifier))
     return Split(backbone, nn.Sequential(parts.classifier, nn.Flatten(1)))
-
-
-@torch.no_grad()
-def features(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return what the backbone makes of the images, a few at a time."""
-    return torch.cat([backbone(part) for part in torch.split(images, FORWARD_BATCH)])
 
 
 def changing_state(network: nn.Module) -> dict[str, torch.Tensor]:

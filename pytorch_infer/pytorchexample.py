@@ -9,16 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 import torch
 
 from pytorch_common import contract
-from pytorch_common.ahead import ahead
+from pytorch_common.ahead import ahead, workers
 from pytorch_common.architectures import versions
 from pytorch_common.checkpoint import Net, load_net
 from pytorch_common.errors import RunError
@@ -32,7 +30,6 @@ CODE = Path(__file__).resolve().parents[1]
 
 Picture = Tuple[Path, Path]
 Result = Dict[str, Any]
-Prepared = Tuple[Path, Union[torch.Tensor, ImageError]]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -122,38 +119,36 @@ def images_below(folder: Path) -> list[Path]:
     return sorted(path for path in files if path.suffix.lower() in contract.IMAGE_SUFFIXES)
 
 
-@torch.no_grad()
 def classify(net: Net, pictures: Sequence[Picture], top_k: int, threads: int) -> Iterator[Result]:
     """Yield for each image its label and most probable classes, or why there are none.
 
-    Threads read the next images while the network looks at these; no more are held in memory.
+    Each thread reads a few images and looks at them; no more of them are held in memory.
     """
-    network = net.network.to(memory_format=torch.channels_last)
-    mean, std = net.preprocess["mean"], net.preprocess["std"]
-    with ThreadPoolExecutor(threads) as pool:
-        work = partial(prepare, net.preprocess["size"])
-        prepared = ahead(pool, work, pictures, 2 * FORWARD_BATCH)
-        while group := list(islice(prepared, FORWARD_BATCH)):
-            images = [pixels for _, pixels in group if isinstance(pixels, torch.Tensor)]
-            rows: list[torch.Tensor] = []
-            if images:
-                logits = network(normalise(torch.stack(images), mean, std))
-                rows = list(logits.softmax(dim=1))
-            for name, pixels in group:
-                if isinstance(pixels, ImageError):
-                    yield {"image": printable(name), "error": str(pixels)}
-                else:
-                    top = ranking(net.classes, rows.pop(0), top_k)
-                    yield {"image": printable(name), **top[0], "top": top}
+    net.network.to(memory_format=torch.channels_last)
+    starts = range(0, len(pictures), FORWARD_BATCH)
+    groups = [pictures[start : start + FORWARD_BATCH] for start in starts]
+    with workers(min(threads, len(groups))) as pool:
+        for results in ahead(pool, partial(classify_few, net, top_k), groups, threads):
+            yield from results
 
 
-def prepare(size: int, picture: Picture) -> Prepared:
-    """Read the image and cut it to size: uint8 (size, size, 3), or the reason why not."""
-    name, path = picture
-    try:
-        return name, validation_pixels(read_image(path), size)
-    except ImageError as error:
-        return name, error
+@torch.no_grad()
+def classify_few(net: Net, top_k: int, pictures: Sequence[Picture]) -> list[Result]:
+    """Return the results of a few images, which the network looks at together."""
+    results: list[Result] = [{"image": printable(name)} for name, _ in pictures]
+    readable, pixels = [], []
+    for (_, path), result in zip(pictures, results):
+        try:
+            pixels.append(validation_pixels(read_image(path), net.preprocess["size"]))
+            readable.append(result)
+        except ImageError as error:
+            result["error"] = str(error)
+    if pixels:
+        images = normalise(torch.stack(pixels), net.preprocess["mean"], net.preprocess["std"])
+        for result, row in zip(readable, net.network(images).softmax(dim=1)):
+            top = ranking(net.classes, row, top_k)
+            result.update(top[0], top=top)
+    return results
 
 
 def ranking(classes: Sequence[str], probabilities: torch.Tensor, top_k: int) -> list[Result]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Iterable, Iterator, Sequence, Tuple
+from typing import Any, Iterator, Sequence, Tuple
 
 import torch
 from torch import nn
 
 from pytorch_common.ahead import ahead
-from pytorch_common.network import FORWARD_BATCH, features
+from pytorch_common.network import FORWARD_BATCH
 from pytorch_common.preprocess import normalise, train_pixels, validation_pixels
 from pytorch_train.labelled import Budget, Decoded
 
 Batch = Tuple[torch.Tensor, torch.Tensor]
 """Images, or what the backbone made of them, and their labels, int64 (N,)."""
+
+PARTS_AHEAD = 4
+"""How many parts of FORWARD_BATCH images threads work on ahead of the one that is waited for."""
 
 
 class TrainingBatches:
@@ -30,6 +33,7 @@ class TrainingBatches:
         self,
         images: Decoded,
         labels: Sequence[int],
+        backbone: nn.Module | None,
         *,
         size: int,
         batch_size: int,
@@ -37,7 +41,7 @@ class TrainingBatches:
         epoch: int,
         pool: ThreadPoolExecutor,
     ) -> None:
-        self._images, self._labels = images, labels
+        self._images, self._labels, self._backbone = images, labels, backbone
         self._size, self._batch_size = size, batch_size
         self._seed, self._epoch = seed, epoch
         self._pool = pool
@@ -48,40 +52,25 @@ class TrainingBatches:
         return -(-len(self._labels) // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield images, float32 (N, 3, size, size), and labels."""
+        """Yield images, float32 (N, 3, size, size), or features, and labels."""
         order = torch.randperm(len(self._labels), generator=drawing(self._seed, self._epoch))
-        indices = order.tolist()
-        prepared = ahead(self._pool, self._prepare, indices, self._batch_size)
-        for pixels, labels in grouped(prepared, self._labels, indices, self._batch_size):
-            yield normalise(pixels), labels
+        batches = [part.tolist() for part in torch.split(order, self._batch_size)]
+        parts = [part for batch in batches for part in in_parts(batch)]
+        prepared = ahead(self._pool, self._prepare, parts, PARTS_AHEAD)
+        for batch in batches:
+            data = torch.cat(list(itertools.islice(prepared, len(in_parts(batch)))))
+            yield data, torch.tensor([self._labels[index] for index in batch])
 
-    def _prepare(self, index: int) -> torch.Tensor:
-        random = drawing(self._seed, self._epoch, index)
-        return train_pixels(self._images[index], self._size, random)
+    @torch.no_grad()
+    def _prepare(self, indices: Sequence[int]) -> torch.Tensor:
+        pixels = [
+            train_pixels(self._images[index], self._size, self._drawing(index)) for index in indices
+        ]
+        images = normalise(torch.stack(pixels))
+        return images if self._backbone is None else self._backbone(images)
 
-
-class ValidationPixels:
-    """The validation images, cut to size: the same batches in every epoch."""
-
-    def __init__(
-        self, images: Decoded, labels: Sequence[int], *, size: int, pool: ThreadPoolExecutor
-    ) -> None:
-        self._images, self._labels, self._size = images, labels, size
-        self._pool = pool
-        self.image_count = len(labels)
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return -(-len(self._labels) // FORWARD_BATCH)
-
-    def beginning_with(self, start: int) -> Iterator[Batch]:
-        """Yield pixels, uint8 (N, size, size, 3), and labels, from that batch on."""
-        indices = range(start * FORWARD_BATCH, len(self._labels))
-        prepared = ahead(self._pool, self._prepare, indices, 2 * FORWARD_BATCH)
-        return grouped(prepared, self._labels, indices, FORWARD_BATCH)
-
-    def _prepare(self, index: int) -> torch.Tensor:
-        return validation_pixels(self._images[index], self._size)
+    def _drawing(self, index: int) -> torch.Generator:
+        return drawing(self._seed, self._epoch, index)
 
 
 class ValidationBatches:
@@ -91,48 +80,52 @@ class ValidationBatches:
     """
 
     def __init__(
-        self, pixels: ValidationPixels, backbone: nn.Module | None, budget: Budget
+        self,
+        images: Decoded,
+        labels: Sequence[int],
+        backbone: nn.Module | None,
+        *,
+        size: int,
+        pool: ThreadPoolExecutor,
     ) -> None:
-        self._pixels, self._backbone, self._budget = pixels, backbone, budget
-        self._kept: list[Batch] = []
-        self.image_count = pixels.image_count
+        self._images, self._labels, self._backbone = images, labels, backbone
+        self._size, self._pool = size, pool
+        self._parts = in_parts(range(len(labels)))
+        self._kept: list[torch.Tensor] = []
+        self.image_count = len(labels)
 
     def __len__(self) -> int:
         """Return the number of batches."""
-        return len(self._pixels)
+        return len(self._parts)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield images or features, and labels."""
-        for data, labels in itertools.chain(self._kept, self._computed(len(self._kept))):
+        computed = self._computed(len(self._kept))
+        for part, data in zip(self._parts, itertools.chain(self._kept, computed)):
+            labels = torch.tensor([self._labels[index] for index in part])
             yield (normalise(data) if self._backbone is None else data), labels
 
-    def keep(self) -> Iterator[Batch]:
+    def keep(self, budget: Budget) -> None:
         """Compute batch after batch, and keep each, until the budget is spent."""
-        for data, labels in self._computed(0):
-            if not self._budget.take(data.element_size() * data.nelement()):
+        for data in self._computed(0):
+            if not budget.take(data.element_size() * data.nelement()):
                 break
-            self._kept.append((data, labels))
-            yield data, labels
+            self._kept.append(data)
 
-    def _computed(self, start: int) -> Iterator[Batch]:
-        for pixels, labels in self._pixels.beginning_with(start):
-            if self._backbone is None:
-                yield pixels, labels
-            else:
-                yield features(self._backbone, normalise(pixels)), labels
+    def _computed(self, start: int) -> Iterator[torch.Tensor]:
+        return ahead(self._pool, self._prepare, self._parts[start:], PARTS_AHEAD)
+
+    @torch.no_grad()
+    def _prepare(self, indices: Sequence[int]) -> torch.Tensor:
+        cut = [validation_pixels(self._images[index], self._size) for index in indices]
+        pixels = torch.stack(cut)
+        return pixels if self._backbone is None else self._backbone(normalise(pixels))
 
 
-def grouped(
-    prepared: Iterable[torch.Tensor], labels: Sequence[int], indices: Sequence[int], size: int
-) -> Iterator[Batch]:
-    """Put so many images at a time together, with the labels of their indices."""
-    images: list[torch.Tensor] = []
-    for number, image in enumerate(prepared, start=1):
-        images.append(image)
-        if len(images) == size or number == len(indices):
-            chosen = indices[number - len(images) : number]
-            yield torch.stack(images), torch.tensor([labels[index] for index in chosen])
-            images = []
+def in_parts(indices: Sequence[int]) -> list[Sequence[int]]:
+    """Return the indices in parts of FORWARD_BATCH."""
+    starts = range(0, len(indices), FORWARD_BATCH)
+    return [indices[start : start + FORWARD_BATCH] for start in starts]
 
 
 def drawing(*parts: int) -> torch.Generator:

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Iterator, Protocol
+from typing import Any, Dict, Iterable, Protocol
 
 import torch
 from torch import nn
 
 from pytorch_common import contract
+from pytorch_common.ahead import workers
 from pytorch_common.errors import RunError
 from pytorch_common.network import (
     FORWARD_BATCH,
-    Split,
     changing_state,
-    features,
     logits_and_loss,
     mixes_images,
     split,
 )
 from pytorch_common.script import Progress, note
-from pytorch_train.batches import (
-    Batch,
-    TrainingBatches,
-    ValidationBatches,
-    ValidationPixels,
-    seed_of,
-)
+from pytorch_train.batches import Batch, TrainingBatches, ValidationBatches, seed_of
 from pytorch_train.labelled import Budget, Decoded, Labelled
 from pytorch_train.resume import Checkpoints
 from pytorch_train.sgd import Sgd
@@ -92,16 +84,24 @@ def fine_tune(
     course = _resumed(network, optimizer, checkpoints) if resume else Course()
     if len(course.history) == options.epochs:
         return course
-    with ThreadPoolExecutor(options.threads) as pool:
+    with workers(options.threads) as pool:
         parts = split(network)
         budget = Budget(data.cache_bytes)
-        validation = _validation_batches(data, parts, budget, pool)
+        validation = ValidationBatches(
+            Decoded(data.validation),
+            data.validation.labels,
+            parts.backbone,
+            size=data.size,
+            pool=pool,
+        )
+        validation.keep(budget)
         images = Decoded(data.training)
         images.keep(budget, pool)
         for number in range(len(course.history) + 1, options.epochs + 1):
             training = TrainingBatches(
                 images,
                 data.training.labels,
+                parts.backbone,
                 size=data.size,
                 batch_size=options.batch_size,
                 seed=options.seed,
@@ -110,7 +110,7 @@ def fine_tune(
             )
             # Each epoch starts from a seed of its own, so that a resumed one draws what it would.
             torch.manual_seed(seed_of(options.seed, number))
-            epoch = _one_epoch(number, options.epochs, parts, training, validation, optimizer)
+            epoch = _one_epoch(number, options.epochs, parts.tail, training, validation, optimizer)
             course.history.append(epoch)
             if course.best_epoch() is epoch:
                 state = changing_state(network)
@@ -143,22 +143,10 @@ def _resumed(network: nn.Module, optimizer: Sgd, checkpoints: Checkpoints) -> Co
     return Course(content["history"], content["best_state"])
 
 
-def _validation_batches(
-    data: Data, parts: Split, budget: Budget, pool: ThreadPoolExecutor
-) -> ValidationBatches:
-    """Return the validation batches, kept before any training image takes the room for them."""
-    images = Decoded(data.validation)
-    pixels = ValidationPixels(images, data.validation.labels, size=data.size, pool=pool)
-    batches = ValidationBatches(pixels, parts.backbone, budget)
-    for _ in batches.keep():
-        pass
-    return batches
-
-
 def _one_epoch(
     number: int,
     epochs: int,
-    parts: Split,
+    network: nn.Module,
     training: TrainingBatches,
     validation: ValidationBatches,
     optimizer: Optimizer,
@@ -166,9 +154,9 @@ def _one_epoch(
     """Train and evaluate; return the epoch's figures."""
     started = time.monotonic()
     progress, label = Progress(), f"epoch {number}/{epochs}"
-    seen = progress.follow(training, f"{label} train")
-    train_loss, train_correct = train_one_epoch(parts.tail, _extracted(parts, seen), optimizer)
-    val_loss, val_correct = evaluate(parts.tail, progress.follow(validation, f"{label} val"))
+    batches = progress.follow(training, f"{label} train")
+    train_loss, train_correct = train_one_epoch(network, batches, optimizer)
+    val_loss, val_correct = evaluate(network, progress.follow(validation, f"{label} val"))
     train_count, val_count = training.image_count, validation.image_count
     return {
         "epoch": number,
@@ -179,11 +167,6 @@ def _one_epoch(
         "val_correct": val_correct,
         "elapsed_s": round(time.monotonic() - started, 3),
     }
-
-
-def _extracted(parts: Split, batches: Iterable[Batch]) -> Iterator[Batch]:
-    for images, labels in batches:
-        yield (images if parts.backbone is None else features(parts.backbone, images)), labels
 
 
 def train_one_epoch(

@@ -15,17 +15,16 @@ import torch
 from torch import nn
 from torchvision.datasets import ImageFolder
 
-from pytorch_common.ahead import ahead
+from pytorch_common.ahead import ahead, workers
 from pytorch_common.contract import SCRATCH
 from pytorch_common.network import (
     build_network,
     changing_state,
-    features,
     logits_and_loss,
     mixes_images,
     split,
 )
-from pytorch_train.batches import TrainingBatches, ValidationBatches, ValidationPixels
+from pytorch_train.batches import TrainingBatches, ValidationBatches
 from pytorch_train.labelled import Budget, Decoded, Labelled, find_images
 from pytorch_train.loop import train_one_epoch
 from pytorch_train.sgd import Sgd
@@ -43,7 +42,7 @@ def training(labelled: Labelled, kept_bytes: int, threads: int, epoch: int = 1) 
         images = Decoded(labelled)
         images.keep(Budget(kept_bytes), pool)
         batches = TrainingBatches(
-            images, labelled.labels, size=32, batch_size=5, seed=3, epoch=epoch, pool=pool
+            images, labelled.labels, None, size=32, batch_size=5, seed=3, epoch=epoch, pool=pool
         )
         assert len(batches) == 3
         return [
@@ -93,16 +92,34 @@ def test_validation_batches_are_the_same_kept_or_not(
     torch.manual_seed(0)
     backbone = nn.Conv2d(3, 4, 3).requires_grad_(False) if has_backbone else None
     labelled = find_images(tiny_data / "val")
-    with ThreadPoolExecutor(2) as pool:
-        pixels = ValidationPixels(Decoded(labelled), labelled.labels, size=16, pool=pool)
-        streamed = list(ValidationBatches(pixels, backbone, Budget(0)))
+    with workers(2) as pool:
+
+        def batches() -> ValidationBatches:
+            return ValidationBatches(
+                Decoded(labelled), labelled.labels, backbone, size=16, pool=pool
+            )
+
+        streamed, kept = list(batches()), batches()
         first_bytes = streamed[0][0].nbytes if backbone else 4 * 16 * 16 * 3
-        kept = ValidationBatches(pixels, backbone, Budget(first_bytes * room))
-        list(kept.keep())
+        kept.keep(Budget(first_bytes * room))
         assert len(kept._kept) == min(room, len(streamed)) and len(kept) == 2
         for _ in range(2):
             for (data, labels), (expected, expected_labels) in zip(kept, streamed, strict=True):
                 assert torch.equal(data, expected) and torch.equal(labels, expected_labels)
+
+
+def test_each_worker_runs_alone_and_the_caller_with_all() -> None:
+    before = torch.get_num_threads()
+    with workers(2) as pool:
+        ones = torch.ones(4, 3, 64, 64)
+        numbers = {pool.submit(torch.get_num_threads).result() for _ in range(8)}
+        pool.submit(torch.conv2d, ones, torch.ones(8, 3, 3, 3)).result()
+        assert numbers == {1}
+        assert torch.get_num_threads() == 2
+        torch.conv2d(ones, torch.ones(8, 3, 3, 3))
+        assert torch.get_num_threads() == 2
+        assert {pool.submit(torch.get_num_threads).result() for _ in range(8)} == {1}
+    torch.set_num_threads(before)
 
 
 def test_work_ahead_is_bounded_and_in_order() -> None:
@@ -152,7 +169,7 @@ def test_a_backbone_is_what_training_cannot_change(arch: str, is_split: bool) ->
         network.eval()
         images = torch.randn(6, 3, 224, 224)
         with torch.no_grad():
-            halves = parts.tail(features(parts.backbone, images))
+            halves = parts.tail(parts.backbone(images))
             assert torch.allclose(halves, network(images), atol=1e-5)
 
 

@@ -122,7 +122,7 @@ def test_a_damaged_one_is_named_and_the_one_before_it_taken(
     for path in tmp_path.glob("net.pt.epoch-*"):
         damage(path, how)
     tiny_run(data, tmp_path / "net.pt", 1, resume=True)
-    assert "no checkpoint to resume from" in capsys.readouterr().err
+    assert "no checkpoint here" in capsys.readouterr().err
 
 
 def test_one_of_another_run_is_refused_with_the_difference(data: Data, tmp_path: Path) -> None:
