@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from pytorch_common.ahead import workers
-from pytorch_common.network import FORWARD_BATCH, build_network, split
+from pytorch_common.network import FORWARD_BATCH, build_network, features, split
 from pytorch_train.loop import evaluate, train_one_epoch
 from pytorch_train.sgd import Sgd
 
@@ -74,11 +74,7 @@ def seconds(passes: Callable[[], object]) -> float:
 
 
 def _forward(backbone: nn.Module | None) -> Callable[[torch.Tensor], torch.Tensor]:
-    def forward(images: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            return images if backbone is None else backbone(images)
-
-    return forward
+    return lambda images: images if backbone is None else features(backbone, images)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ AUXILIARY_WEIGHT = 0.4
 
 FORWARD_BATCH = 4
 """Images a pass: more do not fit the processor's cache, and are slower."""
+THREAD_BATCH = 2
+"""The same where several threads make passes side by side, and share cache and memory."""
 
 StateDict = Mapping[str, torch.Tensor]
 
@@ -91,6 +93,12 @@ def split(network: nn.Module) -> Split:
     if hasattr(parts, "avgpool"):
         return Split(backbone, nn.Sequential(parts.avgpool, nn.Flatten(1), parts.classifier))
     return Split(backbone, nn.Sequential(parts.classifier, nn.Flatten(1)))
+
+
+@torch.no_grad()
+def features(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Return what the backbone makes of the images; few at a time, for other threads do so too."""
+    return torch.cat([backbone(part) for part in torch.split(images, THREAD_BATCH)])
 
 
 def changing_state(network: nn.Module) -> dict[str, torch.Tensor]:

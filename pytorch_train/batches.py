@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pytorch_common.ahead import ahead
-from pytorch_common.network import FORWARD_BATCH
+from pytorch_common.network import FORWARD_BATCH, features
 from pytorch_common.preprocess import normalise, train_pixels, validation_pixels
 from pytorch_train.labelled import Budget, Decoded
 
@@ -67,7 +67,7 @@ class TrainingBatches:
             train_pixels(self._images[index], self._size, self._drawing(index)) for index in indices
         ]
         images = normalise(torch.stack(pixels))
-        return images if self._backbone is None else self._backbone(images)
+        return images if self._backbone is None else features(self._backbone, images)
 
     def _drawing(self, index: int) -> torch.Generator:
         return drawing(self._seed, self._epoch, index)
@@ -119,7 +119,7 @@ class ValidationBatches:
     def _prepare(self, indices: Sequence[int]) -> torch.Tensor:
         cut = [validation_pixels(self._images[index], self._size) for index in indices]
         pixels = torch.stack(cut)
-        return pixels if self._backbone is None else self._backbone(normalise(pixels))
+        return pixels if self._backbone is None else features(self._backbone, normalise(pixels))
 
 
 def in_parts(indices: Sequence[int]) -> list[Sequence[int]]:
