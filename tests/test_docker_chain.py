@@ -203,6 +203,28 @@ def test_a_container_that_is_killed_ends_in_one_line(trained: Chain) -> None:
     assert not (trained.folder / "killed" / "net.pt").exists()
 
 
+def test_a_killed_task_runner_leaves_a_container_that_the_next_run_takes_away(
+    trained: Chain,
+) -> None:
+    options = ("train", "--epochs", "3")
+    whole, out = trained.folder / "whole", trained.folder / "orphaned"
+    assert trained.inv(*options, INVOKE_TRAIN_OUT=str(whole)).returncode == 0
+    process = trained.start(*options, INVOKE_TRAIN_OUT=str(out))
+    wait_until_running(NAMES[0])
+    for _ in range(300):
+        if (out / "net.pt.epoch-1").exists():
+            break
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    assert running(NAMES[0])
+    done = trained.inv(*options, "--resume", INVOKE_TRAIN_OUT=str(out))
+    assert done.returncode == 0, done.stderr
+    assert "the container of a killed run was still here, and is stopped" in done.stderr
+    assert running(NAMES[0]) == []
+    assert sha256_file(out / "net.pt") == sha256_file(whole / "net.pt")
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_no_container_behind(trained: Chain, number: int, status: int) -> None:
     process = trained.start("train", INVOKE_TRAIN_OUT=str(trained.folder / "stopped"))
@@ -245,6 +267,18 @@ def test_what_is_missing_or_stale_is_named_with_the_next_command(
     assert done.returncode == 1
     expected = f"image {NAMES[0]} is of other code, images or weights than today's; run: inv build"
     assert one_line(done.stderr) == f"{expected} --image train"
+
+
+def test_the_comparison_from_scratch_runs_in_the_same_image(trained: Chain) -> None:
+    out = trained.folder / "compared"
+    done = trained.inv("train", "--compare-scratch", INVOKE_TRAIN_OUT=str(out))
+    assert done.returncode == 0, done.stderr
+    records = [json.loads((out / name / "record.json").read_text()) for name in (".", "scratch")]
+    assert [record["settings"]["method"] for record in records] == ["feature-extract", "scratch"]
+    assert [record["backend"] for record in records] == ["docker", "docker"]
+    assert records[1]["digests"]["base_weights"] is None
+    again = trained.inv("train", "--compare-scratch", "--resume", INVOKE_TRAIN_OUT=str(out))
+    assert again.stderr.count("already trained with these settings, verified") == 2
 
 
 def test_an_option_that_differs_reaches_a_plain_container(trained: Chain) -> None:

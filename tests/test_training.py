@@ -65,6 +65,15 @@ def test_from_images_to_an_answer(
     assert result["label"] in ("green", "red")
 
 
+def test_a_sealed_image_has_no_second_method_to_compare_with(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training.backends, "pick", lambda settings: "direct")
+    with pytest.raises(WorkflowError, match="a sealed image has one method built in; compare with"):
+        training.train(chosen, compare_scratch=True)
+    assert not chosen.train.out.exists()
+
+
 def test_every_option_is_given_to_the_script(chosen: Settings) -> None:
     args = training.train_args(chosen, Path("/w.pth"))
     assert args == [

@@ -90,12 +90,23 @@ def check_is_current(settings: Settings, role: str, *, sealed: bool) -> list[str
         different = [entry for entry in different if entry[0] != "TRAIN_THREADS"]
     if different and sealed:
         raise WorkflowError(sealed_message(build.image, different, rebuild))
-    if image.labels.get(CONTEXT_LABEL) != context_digest(build):
+    serving = [build] if sealed else [build, *_builds_with_weights(settings, role)]
+    if image.labels.get(CONTEXT_LABEL) not in [context_digest(each) for each in serving]:
         inputs = "code, images or weights" if role == TRAIN else "code"
         raise WorkflowError(
             f"image {build.image} is of other {inputs} than today's; run: {rebuild}"
         )
     return [argument for entry in different if (argument := _argument(entry[0], entry[1]))]
+
+
+def _builds_with_weights(settings: Settings, role: str) -> list[Build]:
+    """Return the image that serves a run from scratch too: it has weights that are not read."""
+    if role != TRAIN or settings.train.method != SCRATCH:
+        return []
+    try:
+        return [train_build(settings, model.base_weights(settings))]
+    except WorkflowError:
+        return []
 
 
 def option_arguments(build: Build) -> dict[str, str]:
@@ -152,7 +163,7 @@ def build_lines(build: Build) -> list[str]:
         for name, path in build.elsewhere.items()
         for line in (
             shell_line(["mkdir", "-p", (context / name).parent]),
-            shell_line(["cp", "-r", path, context / name]),
+            shell_line(["cp", "-rL", path, context / name]),
         )
     ]
     project = shell_line(["tar", "-c", *inside], cwd=PROJECT)

@@ -8,6 +8,7 @@ from pathlib import Path
 from workflow import dataset
 from workflow.commands import shell_line, show
 from workflow.handover import ENCRYPTED_FOLDER, RUN_FILE, record_beside
+from workflow.locks import RUN_LOCK
 from workflow.notes import note
 from workflow.report import CURVES_FILE, REPORT_FILE
 from workflow.settings import PROJECT, Settings
@@ -39,6 +40,7 @@ def made(settings: Settings) -> list[Path]:
         *(train / name for name in ("net.pt", "history.json", "record.json", RUN_FILE)),
         *(train / name for name in (REPORT_FILE, CURVES_FILE)),
         *train.glob("net.pt.epoch-*"),
+        train / RUN_LOCK,
         train / ENCRYPTED_FOLDER,
         *(infer.out / name for name in ("result.txt", "result.json")),
         *(infer.net, record_beside(infer.net), infer.net.with_name(RUN_FILE)),

@@ -9,8 +9,8 @@ from pytorch_common.contract import DATA_SUFFIXES
 from pytorch_common.files import list_files, sha256_file
 from workflow import assets
 from workflow.download import fetch as fetch_file
-from workflow.download import locked
 from workflow.errors import WorkflowError
+from workflow.locks import locked
 from workflow.notes import note
 from workflow.sample import is_sample, make_sample
 from workflow.settings import PROJECT, DataSettings
@@ -119,7 +119,7 @@ def class_names(split: Path) -> list[str]:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the files below the folder that end like images, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in DATA_SUFFIXES)
+    return [path for path in list_files(folder) if path.suffix.lower() in DATA_SUFFIXES]
 
 
 def _fetch_zip(source: str, target: Path) -> None:

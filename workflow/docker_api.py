@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import IO, Any
 
 import docker
@@ -16,6 +17,7 @@ import docker.errors
 import docker.types
 import requests
 
+from pytorch_common.contract import OUT_DIR
 from workflow.containers import ContainerSpec
 from workflow.errors import WorkflowError
 
@@ -23,6 +25,7 @@ OnLine = Callable[[str], None]
 
 PROBE_TIMEOUT_S = 10
 OUR_LABEL = "enclave-finetune.run"
+"""Each container of ours has it, with the folder of the run's results."""
 LOG_TAIL_LINES = 20
 
 
@@ -214,6 +217,20 @@ def run(spec: ContainerSpec, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
     return Ended(status, bool(state.get("OOMKilled")))
 
 
+def remove_left_over(folder: Path) -> int:
+    """Stop and remove the containers that a killed task runner left writing to the folder.
+
+    Returns how many there were.
+    """
+    with _errors_in_one_line():
+        label = f"{OUR_LABEL}={folder}"
+        found = _client().api.containers(all=True, filters={"label": label})
+        for container in found:
+            with contextlib.suppress(docker.errors.NotFound):
+                _client().api.remove_container(container, force=True, v=True)
+    return len(found)
+
+
 def one_line(text: object) -> str:
     """Return the text with its white space folded, as one line."""
     return " ".join(str(text).split())
@@ -239,10 +256,15 @@ def _create(spec: ContainerSpec) -> str:
         command=list(spec.arguments) or None,
         environment=dict(spec.environment),
         user=spec.user,
-        labels={OUR_LABEL: "1"},
+        labels={OUR_LABEL: _written_folder(spec)},
         host_config=host,
     )
     return str(created["Id"])
+
+
+def _written_folder(spec: ContainerSpec) -> str:
+    """Return the folder that the run's results are written to, by which it is found again."""
+    return next((str(mount.source) for mount in spec.mounts if mount.target == OUT_DIR), "")
 
 
 def _seccomp(spec: ContainerSpec) -> list[str]:

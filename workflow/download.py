@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from pytorch_common.files import sha256_file
 from workflow.errors import WorkflowError
+from workflow.locks import locked
 from workflow.notes import note
 from workflow.transfer import Policy as Policy
 from workflow.transfer import Transfer, discard, root_cause
@@ -83,32 +83,6 @@ def verify(path: Path, asset: Asset) -> None:
     """
     if fault := _fault(path, asset):
         raise WorkflowError(f"{path}: {fault}; {asset.hint}")
-
-
-@contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold the target's lock, waiting for another run that holds it.
-
-    Raises: WorkflowError where the target's folder cannot be written.
-    """
-    from filelock import FileLock, Timeout
-
-    path = _sibling(target, ".lock")
-    lock = FileLock(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        note(f"{target}: another run is at work on it; waiting")
-        lock.acquire()
-    except OSError as error:
-        raise WorkflowError(f"{target}: cannot be written: {root_cause(error)}") from error
-    try:
-        yield
-    finally:
-        # Safe while it is held: filelock does not take a lock whose file has lost its name.
-        path.unlink(missing_ok=True)
-        lock.release()
 
 
 def _fault(path: Path, asset: Asset) -> str:

@@ -32,6 +32,7 @@ from workflow.handover import (
     write_run,
 )
 from workflow.images import TRAIN, image_name
+from workflow.locks import alone_in
 from workflow.notes import note
 from workflow.paths import shown
 from workflow.settings import PROJECT, Settings, TrainSettings
@@ -55,25 +56,27 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
     dataset.check(settings.data)
     weights = None if settings.train.method == SCRATCH else model.base_weights(settings)
     backend = backends.pick(settings)
-    if compare_scratch and backend != "native":
+    if compare_scratch and backend in backends.SHIELDED:
         raise WorkflowError(
-            "--compare-scratch: an image has one method built in; compare with --backend native"
+            "--compare-scratch: a sealed image has one method built in; compare with --backend "
+            'docker or native and an --out of its own, or see "train" in the README'
         )
-    if resume and is_up_to_date(settings, backend):
-        note(f"{settings.train.out}: already trained with these settings, verified")
-    elif backend == "native":
-        _train_native(settings, weights, resume=resume)
-    else:
-        _train_in_container(settings, backend, resume=resume)
+    with alone_in(settings.train.out):
+        if resume and is_up_to_date(settings, backend):
+            note(f"{settings.train.out}: already trained with these settings, verified")
+        elif backend == "native":
+            _train_native(settings, weights, resume=resume)
+        else:
+            _train_in_container(settings, backend, resume=resume)
     if compare_scratch:
-        _train_scratch(settings, resume=resume)
+        _train_scratch(settings, backend, resume=resume)
 
 
-def _train_scratch(settings: Settings, *, resume: bool) -> None:
+def _train_scratch(settings: Settings, backend: str, *, resume: bool) -> None:
     out = settings.train.out / SCRATCH_FOLDER
     note(f"for comparison, the same network from scratch: {shown(out)}")
     beside = dataclasses.replace(settings.train, method=SCRATCH, out=out)
-    machine = dataclasses.replace(settings.machine, backend="native")
+    machine = dataclasses.replace(settings.machine, backend=backend)
     train(dataclasses.replace(settings, train=beside, machine=machine), resume=resume)
 
 
@@ -161,10 +164,14 @@ def _train_native(settings: Settings, weights: Path | None, *, resume: bool) -> 
 
 
 def _train_in_container(settings: Settings, backend: str, *, resume: bool) -> None:
+    from workflow import docker_api
+
     image, arguments = _runnable(settings, backend)
     out, sealed = settings.train.out, _sealed_folders(settings, backend)
     if backend == "sgx":
         shielding.check_can_hand_over(settings)
+    if docker_api.remove_left_over(out):
+        note(f"{shown(out)}: the container of a killed run was still here, and is stopped")
     # An image goes on from any checkpoint that it finds, so a run from the start finds none.
     _forget(settings.train, resume=resume)
     with run.lent([out, *sealed], run.this_person()) as user:

@@ -15,8 +15,8 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from workflow.download import locked
 from workflow.errors import WorkflowError
+from workflow.locks import locked
 from workflow.transfer import root_cause
 
 MAX_FILES = 1000

@@ -1,0 +1,66 @@
+"""One run at a time on a file or in a folder; a lock ends with the process that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workflow.errors import WorkflowError
+from workflow.notes import note
+from workflow.transfer import root_cause
+
+RUN_LOCK = "run.lock"
+"""In the folder of a run; one that was killed leaves it there, and it bars nobody."""
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold the target's lock, waiting for another run that holds it.
+
+    Raises: WorkflowError where the target's folder cannot be written.
+    """
+    path = target.with_name(target.name + ".lock")
+    with _lock(path) as is_mine:
+        if not is_mine:
+            note(f"{target}: another run is at work on it; waiting")
+            with _lock(path, wait=True):
+                yield
+        else:
+            yield
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder and keep every other run out of it: two would mix what they write.
+
+    Raises: WorkflowError where another run is going on in the folder, or it cannot be written.
+    """
+    with _lock(folder / RUN_LOCK) as is_mine:
+        if not is_mine:
+            raise WorkflowError(
+                f"{folder}: another run is writing there; wait for its end, or take another --out"
+            )
+        yield
+
+
+@contextmanager
+def _lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Take the lock and tell whether it was to be had; with ``wait`` it is, sooner or later."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise WorkflowError(f"{path}: cannot be written: {root_cause(error)}") from error
+    try:
+        yield True
+    finally:
+        # Safe while it is held: filelock does not take a lock whose file has lost its name.
+        path.unlink(missing_ok=True)
+        lock.release()
