@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -20,9 +21,11 @@ def sha256_file(path: Path) -> str:
 
 
 def list_files(root: Path) -> Iterator[Path]:
-    """Yield every file below the folder, sorted by the bytes of its relative path."""
-    paths = (path for path in root.rglob("*") if path.is_file())
-    return iter(sorted(paths, key=lambda path: os.fsencode(path.relative_to(root).as_posix())))
+    """Yield every file below the folder, those behind links too, sorted by the path's bytes."""
+    walk = os.walk(root, followlinks=True)
+    paths = (Path(folder, name) for folder, _, names in walk for name in names)
+    files = (path for path in paths if path.is_file())
+    return iter(sorted(files, key=lambda path: os.fsencode(path.relative_to(root).as_posix())))
 
 
 def sha256_listing(root: Path, files: Iterable[Path]) -> str:
@@ -39,7 +42,7 @@ def tree_digest(root: Path) -> str:
     """Return the canonical digest of a folder: names and contents, not times or modes.
 
     The same as, in the folder and with LC_ALL=C,
-    ``find . -type f -printf '%P\\0' | sort -z | xargs -0 sha256sum | sha256sum``.
+    ``find -L . -type f -printf '%P\\0' | sort -z | xargs -0 sha256sum | sha256sum``.
     """
     return listing_digest(sha256_listing(root, list_files(root)))
 
@@ -65,3 +68,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name outlast a power cut too, where the system can (an enclave cannot)."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

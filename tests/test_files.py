@@ -19,9 +19,13 @@ def test_the_tree_digest_is_what_coreutils_say(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(name)
+    (tmp_path / "b" / "linked").symlink_to(tmp_path / "B")
+    (tmp_path / "b" / "file").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "b" / "nowhere").symlink_to(tmp_path / "none")
+    assert len(list(files.list_files(tmp_path))) == 6
     if not shutil.which("sha256sum"):
         pytest.skip("no sha256sum on this machine")
-    command = r"find . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum | sha256sum"
+    command = r"find -L . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum | sha256sum"
     shell = subprocess.run(
         ["sh", "-c", command],
         cwd=tmp_path,
