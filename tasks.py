@@ -330,7 +330,7 @@ def report(ctx, out=None, net=None, data=None):
 
 @task(
     help={
-        "what": "train, classify (both against a plain reading of the tutorial), or accuracy",
+        "what": "train, classify, accuracy (against a plain reading of the tutorial), or scale",
         "rounds": "how often each is run, in turn; for accuracy the number of seeds (default: 1)",
         "epochs": "passes over the training images (default: 15)",
         "method": "feature-extract or full (default: both)",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
-from workflow import bench, handover, measure, training
+from workflow import bench, comparisons, dataset, handover, measure, training
 from workflow.errors import WorkflowError
 from workflow.measure import Measured
 from workflow.settings import (
@@ -50,7 +50,7 @@ def test_a_run_is_measured_to_its_end(tmp_path: Path) -> None:
 
 def test_the_table_is_markdown_with_the_ratio_of_each_round() -> None:
     yards, owns = ([Measured(s, 2 * s, 100, "") for s in times] for times in ([4, 10], [1, 5]))
-    lines = bench.table(bench._compared("all", yards, owns))
+    lines = bench.table(comparisons._compared("all", yards, owns))
     assert lines == [
         "| what | who | seconds | processor seconds | peak MB | ratio "
         "| ratio of processor seconds |",
@@ -61,9 +61,23 @@ def test_the_table_is_markdown_with_the_ratio_of_each_round() -> None:
 
 
 def test_accuracies_have_a_standard_error() -> None:
-    row = bench.accuracies([140, 142, 144], 200)
+    row = comparisons.accuracies([140, 142, 144], 200)
     assert row == {"right_of_200,_by_seed": "140, 142, 144", "mean": 0.71, "standard_error": 0.0058}
-    assert bench.accuracies([140], 200)["standard_error"] == 0.0
+    assert comparisons.accuracies([140], 200)["standard_error"] == 0.0
+
+
+def test_accuracies_are_so_many_standard_errors_of_their_difference_apart() -> None:
+    yard, own = comparisons.accuracies([140, 142, 144], 200), comparisons.accuracies([141], 200)
+    assert comparisons.apart(yard, own) == -0.86  # (0.705 - 0.71) / 0.0058
+    assert comparisons.apart(own, own) == 0.0
+
+
+@pytest.mark.slow
+def test_seeds_are_compared(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.bench(settings, "accuracy", rounds=2, method="full", as_json=True)
+    yardstick, own = json.loads(capsys.readouterr().out)["rows"]
+    assert [len(row["right_of_6,_by_seed"].split(", ")) for row in (yardstick, own)] == [2, 2]
+    assert own["standard_errors_apart"] == comparisons.apart(yardstick, own)
 
 
 def test_results_must_agree() -> None:
@@ -73,17 +87,19 @@ def test_results_must_agree() -> None:
         top = [{"label": "bees", "probability": bees}, {"label": "ants", "probability": 1 - bees}]
         return [{"image": "x", **top[0], "top": top}]
 
-    assert bench.agreement(expected, result(0.75001)) == "all 1 labels, probabilities to 1e-05"
+    assert (
+        comparisons.agreement(expected, result(0.75001)) == "all 1 labels, probabilities to 1e-05"
+    )
     with pytest.raises(WorkflowError, match=r"differ by 2\.0e-04"):
-        bench.agreement(expected, result(0.7502))
+        comparisons.agreement(expected, result(0.7502))
     with pytest.raises(WorkflowError, match="the label is not the yardstick's"):
-        bench.agreement([{"ants": 0.8, "bees": 0.2}], result(0.75))
+        comparisons.agreement([{"ants": 0.8, "bees": 0.2}], result(0.75))
 
 
 @pytest.mark.parametrize(
     ("what", "rounds", "method", "line"),
     [
-        ("speed", 1, "", "what: expected one of train, classify, accuracy, got speed"),
+        ("speed", 1, "", "what: expected one of train, classify, accuracy, scale, got speed"),
         ("train", 0, "", "rounds: expected 1 or more, got 0"),
         ("train", 1, "scratch", "method: expected one of feature-extract, full, got scratch"),
     ],
@@ -119,6 +135,28 @@ def test_classifying_is_compared_and_agrees(
     out = capsys.readouterr().out
     assert "| one image, from cold (1) | ours |" in out
     assert "| all 6 labels, probabilities to " in out
+
+
+@pytest.mark.slow
+def test_ten_times_the_images_are_compared(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.bench(settings, "scale", rounds=1, method="feature-extract", as_json=True)
+    streamed, few, many = json.loads(capsys.readouterr().out)["rows"]
+    assert (streamed["cache_MB"], few["cache_MB"], many["cache_MB"]) == (0, 256, 256)
+    assert streamed["times_the_seconds"] == 1
+    assert many["times_the_seconds"] == pytest.approx(many["seconds"] / streamed["seconds"], 0.05)
+    assert many["seconds"] > 2 * few["seconds"]
+
+
+def test_ten_times_the_images_are_ten_times_those_of_each_class(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    comparisons.multiply(tiny_data, tmp_path / "many")
+    for split, count in (("train", 6), ("val", 3)):
+        for name in ("green", "red"):
+            assert len(dataset.image_files(tmp_path / "many" / split / name)) == 10 * count
+    dataset.check(DataSettings(dir=tmp_path / "many"))
 
 
 def test_the_limit_is_the_time_of_the_passes() -> None:

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from tests.conftest import PROJECT
-from workflow import classification, dataset, handover, measure, model, training
-from workflow.run import TRAIN_SCRIPT
+from workflow import classification, comparisons, dataset, handover, model, training
 from workflow.settings import (
     DataSettings,
     InferSettings,
@@ -78,23 +77,12 @@ def test_the_same_in_gives_the_same_out(trained: Settings, tmp_path: Path) -> No
     assert (once.train.out / "net.pt").read_bytes() == (again.train.out / "net.pt").read_bytes()
 
 
-def test_ten_times_the_images_take_no_more_memory(trained: Settings, tmp_path: Path) -> None:
-    peaks = []
-    for copies in (1, 10):
-        data = tmp_path / str(copies)
-        for image in sorted(trained.data.dir.glob("*/*/*.jpg")):
-            split, label, name = image.parts[-3:]
-            (data / split / label).mkdir(parents=True, exist_ok=True)
-            for number in range(copies if split == "train" else 1):
-                (data / split / label / f"{number}-{name}").symlink_to(image)
-        chosen = replace(
-            trained,
-            data=DataSettings(dir=data),
-            train=replace(trained.train, out=data / "out", epochs=1, cache_mb=64),
-        )
-        args = training.train_args(chosen, Path(trained.model.weights))
-        peaks.append(measure.ours(str(TRAIN_SCRIPT), args).peak_mb)
-    assert peaks[1] < 1.05 * peaks[0]
+def test_ten_times_the_images_take_ten_times_as_long_and_no_more_memory(trained: Settings) -> None:
+    chosen = replace(trained, train=replace(trained.train, epochs=1, cache_mb=64))
+    streamed, few, many = comparisons.compare_scale(["feature-extract"], chosen, rounds=1)
+    assert [row["cache_MB"] for row in (streamed, few, many)] == [0, 64, 64]
+    assert many["peak_MB"] < 1.05 * few["peak_MB"]
+    assert 7 < many["times_the_seconds"] < 13
 
 
 def test_the_weights_of_the_package_index_are_the_known_ones(
