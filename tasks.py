@@ -8,7 +8,9 @@ from workflow import (
     classification,
     cleaning,
     dataset,
+    enclaves,
     fetching,
+    gsc_checkout,
     handover,
     images,
     machine,
@@ -124,7 +126,7 @@ def build(
 )
 def gsc_setup(ctx, gramine_image=None):
     """Bring GSC at the pinned commit and write its config.yaml."""
-    shielding.setup(settings.read(ctx.config, {"gsc.gramine_image": gramine_image}))
+    gsc_checkout.setup(settings.read(ctx.config, {"gsc.gramine_image": gramine_image}))
 
 
 @task(
@@ -159,7 +161,7 @@ def sign(ctx, image="all", backend=None, key=None):
 def info(ctx, image="all", backend=None, json=False):
     """6. Say what the signed images measure to: MRENCLAVE, MRSIGNER, and what weakens them."""
     chosen = settings.read(ctx.config, {"machine.backend": backend})
-    shielding.info(chosen, shielding.mode(chosen), images.roles(image), as_json=json)
+    enclaves.info(chosen, shielding.mode(chosen), images.roles(image), as_json=json)
 
 
 @task(

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests import gsc_stand_in
-from workflow import docker_api, gsc, manifest, shielding
+from workflow import docker_api, enclaves, gsc, manifest, shielding
 from workflow.docker_api import Image
 from workflow.images import image_name
 from workflow.settings import GscSettings, ImageSettings, MachineSettings, Settings
@@ -108,7 +108,7 @@ def world(
         patch.setattr(manifest, "MANIFESTS", manifests)
         patch.setattr(manifest, "FINISH", manifests / "finish.toml")
         patch.setattr(shielding, "SETTLED", folder / "out" / "gsc")
-        patch.setattr(shielding, "MEASUREMENTS", folder / "out" / "measurements")
+        patch.setattr(enclaves, "MEASUREMENTS", folder / "out" / "measurements")
         patch.setattr(shielding, "PROJECT", folder)
         yield World(settings, tiny_image, manifests, folder)
     for name in names:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytorch_common.contract import RUNTIME_VARIABLES
-from workflow import backends, run, shielding
+from workflow import backends, gsc_checkout, run
 from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
 from workflow.run import Person, person
@@ -108,15 +108,15 @@ def test_direct_mode_takes_the_named_profile_then_gramines_then_the_projects(
     chosen: Settings, tmp_path: Path
 ) -> None:
     machine = replace(chosen.machine, seccomp="")
-    ours = shielding.seccomp_profile(replace(chosen, machine=machine))
+    ours = gsc_checkout.seccomp_profile(replace(chosen, machine=machine))
     assert ours.name == "seccomp-direct.json"
     (tmp_path / "gsc").mkdir()
     (tmp_path / "gsc" / "docker_seccomp.json").write_text("{}")
     # Not Gramine's, by its digest.
-    assert shielding.seccomp_profile(replace(chosen, machine=machine)) == ours
+    assert gsc_checkout.seccomp_profile(replace(chosen, machine=machine)) == ours
     missing = replace(chosen, machine=replace(machine, seccomp="/none.json"))
     with pytest.raises(WorkflowError, match=r"machine\.seccomp: no such file: /none\.json"):
-        shielding.seccomp_profile(missing)
+        gsc_checkout.seccomp_profile(missing)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import tomli
 import yaml
 
 from tests.conftest import PROJECT
-from workflow import backends, gsc, run, shielding
+from workflow import backends, enclaves, gsc, run, shielding
 from workflow.containers import Device, Mount
 from workflow.errors import WorkflowError
 from workflow.settings import GRAPHENE, GscSettings, Settings
@@ -165,8 +165,8 @@ def test_a_measurement_is_read() -> None:
 def test_two_measurements_differ_in_what_sealing_depends_on_or_not_at_all() -> None:
     one = gsc.parse_info("gsc-x", INFO)
     other = replace(one, image="gsc-y", mr_enclave="0" * 64, date="2027-01-01")
-    assert shielding.sealing_differences(one, other) == []
-    assert shielding.sealing_differences(one, replace(other, isv_svn=3, debug=True)) == [
+    assert enclaves.sealing_differences(one, other) == []
+    assert enclaves.sealing_differences(one, replace(other, isv_svn=3, debug=True)) == [
         *("isv_svn 2 and 3", "debug False and True")
     ]
 

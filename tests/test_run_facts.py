@@ -9,7 +9,7 @@ import pytest
 
 from tests.test_gsc import INFO
 from tests.test_handover import NET, SEALED, sha256, trained, write_record
-from workflow import docker_api, handover, shielding, training
+from workflow import docker_api, enclaves, handover, training
 from workflow.errors import WorkflowError
 from workflow.gsc import GscSettings, parse_info
 from workflow.settings import GRAPHENE, Settings, TrainSettings
@@ -22,9 +22,7 @@ def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         "x", "sha256:5", (), {"enclave-finetune.insecure": "log-level"}, {}, "", 1
     )
     monkeypatch.setattr(docker_api, "find_image", lambda name: image)
-    monkeypatch.setattr(
-        shielding, "measure", lambda checkout, name: parse_info(f"gsc-{name}", INFO)
-    )
+    monkeypatch.setattr(enclaves, "measure", lambda checkout, name: parse_info(f"gsc-{name}", INFO))
     return Settings(train=TrainSettings(out=tmp_path / "train"))
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.conftest import SOCKETS
 from tests.shield_world import World, pem, world, write_key
-from workflow import docker_api, manifest, shielding
+from workflow import docker_api, enclaves, manifest, shielding
 from workflow.docker_api import Image
 from workflow.errors import WorkflowError
 from workflow.signing import ensure_key
@@ -81,9 +81,9 @@ def test_gsc_is_called_as_documented(shielded: World) -> None:
 def test_the_measurement_is_a_table_for_people(
     shielded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shielding.info(shielded.settings, "sgx", ["train"])
+    enclaves.info(shielded.settings, "sgx", ["train"])
     shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line)
-    measured = shielding.measure(shielded.settings.gsc, shielded.name())
+    measured = enclaves.measure(shielded.settings.gsc, shielded.name())
     assert shown["MRENCLAVE"] == measured.mr_enclave
     assert shown["MRSIGNER"] == measured.mr_signer
     assert shown["image"] == f"gsc-{shielded.name()}"
@@ -94,7 +94,7 @@ def test_the_measurement_is_a_table_for_people(
 def test_the_measurement_is_json_for_programs_and_is_kept(
     shielded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shielding.info(shielded.settings, "sgx", ["train"], as_json=True)
+    enclaves.info(shielded.settings, "sgx", ["train"], as_json=True)
     (facts,) = json.loads(capsys.readouterr().out)
     path = shielded.folder / "out" / "measurements" / f"gsc-{shielded.name()}.json"
     assert json.loads(path.read_text()) == facts
@@ -103,13 +103,13 @@ def test_the_measurement_is_json_for_programs_and_is_kept(
 
 
 def test_todays_image_may_run(shielded: World) -> None:
-    assert shielding.current_image(shielded.settings, "train", "sgx") == f"gsc-{shielded.name()}"
+    assert enclaves.current_image(shielded.settings, "train", "sgx") == f"gsc-{shielded.name()}"
 
 
 def test_a_key_with_pass_phrase_is_opened_for_gsc_and_never_named_to_it(
     shielded: World, signing_key: rsa.RSAPrivateKey, tmp_path: Path
 ) -> None:
-    before = shielding.measure(shielded.settings.gsc, shielded.name())
+    before = enclaves.measure(shielded.settings.gsc, shielded.name())
     phrase = tmp_path / "phrase"
     phrase.write_text("open sesame\n")
     key = write_key(tmp_path / "sealed.pem", pem(signing_key, b"open sesame"))
@@ -118,7 +118,7 @@ def test_a_key_with_pass_phrase_is_opened_for_gsc_and_never_named_to_it(
     used = Path(shielded.calls()[0].split()[-1])
     assert (used.name, used.exists()) == ("key.pem", False)
     assert used != shielded.settings.gsc.key
-    assert shielding.measure(shielded.settings.gsc, shielded.name()) == before
+    assert enclaves.measure(shielded.settings.gsc, shielded.name()) == before
     assert "sesame" not in json.dumps(_history(shielded))
 
 
@@ -155,18 +155,18 @@ def test_direct_mode_has_a_tag_a_mark_and_a_key_of_its_own(
     assert signed.labels["enclave-finetune.insecure"] == "insecure-keys"
     assert shielded.signed() == before
     one, other = (
-        shielding.measure(shielded.settings.gsc, shielded.name(m)) for m in ("sgx", "direct")
+        enclaves.measure(shielded.settings.gsc, shielded.name(m)) for m in ("sgx", "direct")
     )
     assert one.mr_signer != other.mr_signer
     assert (shielded.folder / "out" / "direct-test-key.pem").stat().st_mode & 0o777 == 0o600
-    shielding.info(shielded.settings, "direct", ["train"])
+    enclaves.info(shielded.settings, "direct", ["train"])
     shown = capsys.readouterr().out
     assert "backend           direct: not protected\n" in shown
     assert "insecure options  insecure-keys\n" in shown
 
 
 def test_two_enclaves_are_held_to_what_sealing_depends_on(shielded: World) -> None:
-    shielding.check_can_hand_over(shielded.settings)
+    enclaves.check_can_hand_over(shielded.settings)
     shielded.app("infer")
     (shielded.manifests / "pytorch.manifest").write_text(
         "sgx.enclave_size = '4G'\nsgx.max_threads = 32\nsgx.isvprodid = 1\nsgx.isvsvn = 2\n"
@@ -174,7 +174,7 @@ def test_two_enclaves_are_held_to_what_sealing_depends_on(shielded: World) -> No
     other_key = ensure_key(shielded.folder / "out" / "direct-test-key.pem")
     shielded.shield(role="infer", key=other_key)
     with pytest.raises(WorkflowError) as caught:
-        shielding.check_can_hand_over(shielded.settings)
+        enclaves.check_can_hand_over(shielded.settings)
     assert re.fullmatch(
         f"gsc-{shielded.name()} and gsc-{shielded.name(role='infer')} could not open each other's "
         "files: mr_signer [0-9a-f]{64} and [0-9a-f]{64}; isv_svn 1 and 2; "

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import SOCKETS
 from tests.gsc_stand_in import BEHAVIOURS
 from tests.shield_world import World, world
-from workflow import gsc, shielding
+from workflow import enclaves, gsc, shielding
 from workflow.errors import WorkflowError
 
 __all__ = ["world"]
@@ -117,7 +117,7 @@ def test_a_manifest_that_gsc_does_not_take_is_one_line(line: str, said: str, wor
 
 def test_what_is_not_there_says_what_makes_it(world: World) -> None:
     missing = world.changed(dir=world.folder / "none")
-    for act in (shielding.build, shielding.sign, shielding.info):
+    for act in (shielding.build, shielding.sign, enclaves.info):
         with pytest.raises(WorkflowError) as caught:
             act(missing, "sgx", ["train"])
         assert caught.value.message == gsc.missing_message(missing.gsc)
@@ -140,7 +140,7 @@ def test_signing_and_looking_come_after_building(world: World) -> None:
         f"gsc-{name}-unsigned; run: inv gsc-build"
     )
     with pytest.raises(WorkflowError) as caught:
-        shielding.info(world.settings, "direct", ["train"])
+        enclaves.info(world.settings, "direct", ["train"])
     assert caught.value.message == (
         f"gsc info-image gsc-{name}: Could not find graminized Docker image gsc-{name}; "
         "run: inv gsc-build, then: inv sign"
@@ -156,5 +156,5 @@ def test_an_image_that_is_not_signed_has_no_measurement(unsigned: World) -> None
     with pytest.raises(
         WorkflowError, match=r"entrypoint\.sig.*; the image is not signed: inv sign"
     ):
-        shielding.info(unsigned.settings, "sgx", ["train"])
+        enclaves.info(unsigned.settings, "sgx", ["train"])
     docker_api.remove_image(gsc.signed_name(name))

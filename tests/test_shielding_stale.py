@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import SOCKETS
 from tests.shield_world import World, world
-from workflow import docker_api, gsc, manifest, shielding
+from workflow import docker_api, enclaves, gsc, manifest, shielding
 from workflow.errors import WorkflowError
 
 __all__ = ["world"]
@@ -25,7 +25,7 @@ def shielded(world: World) -> World:
 
 def refusal(world: World, mode: str = "sgx") -> str:
     with pytest.raises(WorkflowError) as caught:
-        shielding.current_image(world.settings, "train", mode)
+        enclaves.current_image(world.settings, "train", mode)
     return str(caught.value.message)
 
 
@@ -36,7 +36,7 @@ def again(mode: str = "sgx") -> str:
 def test_an_older_signed_image_is_not_taken_for_a_new_one(shielded: World) -> None:
     name = shielded.name()
     signed, kept = gsc.signed_name(name), f"{shielded.settings.image.infer}-kept"
-    before, measured = shielded.unsigned(), shielding.measure(shielded.settings.gsc, name)
+    before, measured = shielded.unsigned(), enclaves.measure(shielded.settings.gsc, name)
     docker_api.tag(signed, kept)
     try:
         shielding.build(shielded.settings, "sgx", ["train"])
@@ -52,7 +52,7 @@ def test_an_older_signed_image_is_not_taken_for_a_new_one(shielded: World) -> No
         assert refusal(shielded) == f"{signed} is an older one; {sign}"
         shielding.sign(shielded.settings, "sgx", ["train"])
         # What GSC listed in another order and with other hosts measures to the same.
-        assert shielding.measure(shielded.settings.gsc, name) == measured
+        assert enclaves.measure(shielded.settings.gsc, name) == measured
     finally:
         docker_api.remove_image(kept)
 
@@ -65,7 +65,7 @@ def test_an_image_of_other_manifests_is_refused(shielded: World) -> None:
         unsigned = gsc.unsigned_name(shielded.name())
         assert refusal(shielded) == f"{unsigned} is of other manifests than today's; {again()}"
         path.write_text(text)
-    shielding.current_image(shielded.settings, "train", "sgx")
+    enclaves.current_image(shielded.settings, "train", "sgx")
 
 
 def test_an_image_of_another_backend_is_refused(shielded: World) -> None:
@@ -88,10 +88,10 @@ def test_an_insecure_option_that_was_asked_for_is_marked_and_shown(
         assert f"{gsc.unsigned_name(name)}: insecure option {option}, as asked for\n" in said
     build = shielded.calls()[-3]
     assert build == (f"build --insecure-args {name} {shielded.manifests}/pytorch_train.manifest")
-    assert shielding.insecure_options(name) == marks
+    assert enclaves.insecure_options(name) == marks
     # Who only runs it need not name them again.
-    assert shielding.current_image(shielded.settings, "train", "sgx") == gsc.signed_name(name)
-    shielding.info(admitted, "sgx", ["train"])
+    assert enclaves.current_image(shielded.settings, "train", "sgx") == gsc.signed_name(name)
+    enclaves.info(admitted, "sgx", ["train"])
     shown = capsys.readouterr().out
     assert "insecure options  debug-enclave, export-net, insecure-args\n" in shown
     assert "debug enclave     yes: a debugger reads its memory\n" in shown
@@ -119,7 +119,7 @@ def test_an_insecure_manifest_is_refused_by_name_and_what_gsc_made_of_it_cannot_
         shielding.build(shielded.changed(insecure="host-env"), "sgx", ["train"])
         made = shielded.unsigned()
         assert made is not None
-        assert made.labels[shielding.INSECURE_LABEL] == "export-net,host-env"
+        assert made.labels[enclaves.INSECURE_LABEL] == "export-net,host-env"
     finally:
         path.write_text(text)
 

@@ -20,7 +20,7 @@ from pytorch_common.contract import (
     RESULT_JSON_FILE,
     RESULT_TEXT_FILE,
 )
-from workflow import backends, gsc, run, shielding
+from workflow import backends, enclaves, gsc, run
 from workflow.commands import shell_line, show, unquoted
 from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
@@ -214,9 +214,9 @@ def _classify_in_container(
     settings: Settings, backend: str, names: Sequence[str], *, quiet: bool
 ) -> int:
     infer = settings.infer
-    image, arguments = shielding.runnable(settings, INFER, backend)
+    image, arguments = enclaves.runnable(settings, INFER, backend)
     if backend == "sgx":
-        shielding.check_can_hand_over(settings)
+        enclaves.check_can_hand_over(settings)
     clean_result(infer)
     who = run.this_person()
     is_sealed = backends.seals(settings, backend)

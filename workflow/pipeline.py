@@ -12,6 +12,7 @@ from workflow import (
     building,
     classification,
     dataset,
+    enclaves,
     fetching,
     handover,
     shielding,
@@ -129,13 +130,13 @@ def image_steps(settings: Settings, role: str, *, force: bool) -> tuple[Step, ..
         return ()
 
     def gsc_build() -> None:
-        if settings.dry or force or not _holds(shielding.current_unsigned, settings, role):
+        if settings.dry or force or not _holds(enclaves.current_unsigned, settings, role):
             shielding.build(settings, backend, [role])
         else:
             note("already built of this image and these manifests")
 
     def sign() -> None:
-        if settings.dry or force or not _holds(shielding.current_image, settings, role):
+        if settings.dry or force or not _holds(enclaves.current_image, settings, role):
             shielding.sign(settings, backend, [role])
         else:
             note("already signed")
@@ -147,7 +148,7 @@ def image_steps(settings: Settings, role: str, *, force: bool) -> tuple[Step, ..
         build,
         (f"gsc-build --image {role}", gsc_build),
         (f"sign --image {role}", sign),
-        (f"info --image {role}", lambda: shielding.info(settings, backend, [role])),
+        (f"info --image {role}", lambda: enclaves.info(settings, backend, [role])),
     )
 
 

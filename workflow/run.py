@@ -19,7 +19,7 @@ from pytorch_common.contract import (
     PROGRESS_VARIABLE,
     RUNTIME_VARIABLES,
 )
-from workflow import backends, gramine, shell, shielding
+from workflow import backends, gramine, gsc_checkout, shell
 from workflow.containers import ContainerSpec, Device, Mount
 from workflow.errors import WorkflowError
 from workflow.notes import answer, note
@@ -183,7 +183,7 @@ def container_spec(
         return replace(
             spec,
             environment={"GRAMINE_MODE": "direct", **_QUIET_SHELL},
-            seccomp=shielding.seccomp_profile(settings),
+            seccomp=gsc_checkout.seccomp_profile(settings),
         )
     return _with_sgx(spec, settings.machine, is_dry=settings.dry)
 

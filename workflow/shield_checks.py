@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow import backends, gsc, manifest, shell, shielding
+from workflow import backends, enclaves, gsc, manifest, shell
 from workflow.checks import Check
 from workflow.errors import WorkflowError
 from workflow.images import ROLES, image_name
@@ -193,7 +193,7 @@ def image_checks(settings: Settings) -> list[Check]:
         for role in ROLES:
             name = gsc.app_name(image_name(settings, role), mode)
             if docker_api.find_image(gsc.signed_name(name)):
-                weak = shielding.insecure_options(name)
+                weak = enclaves.insecure_options(name)
                 current = _currency(settings, role, mode)
                 checks.append(image_check(gsc.signed_name(name), weak, current))
     return checks
@@ -210,7 +210,7 @@ def image_check(name: str, weak: Sequence[str], stale: str) -> Check:
 
 def _currency(settings: Settings, role: str, mode: str) -> str:
     try:
-        shielding.current_image(settings, role, mode)
+        enclaves.current_image(settings, role, mode)
     except WorkflowError as error:
         return str(error.message)
     return ""

@@ -17,7 +17,7 @@ from pytorch_common.contract import (
     available_threads,
 )
 from pytorch_common.files import code_digest, sha256_file, tree_digest
-from workflow import backends, dataset, gsc, model, run, shielding
+from workflow import backends, dataset, enclaves, gsc, model, run
 from workflow.commands import shell_line, show, unquoted
 from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
@@ -169,7 +169,7 @@ def _train_in_container(settings: Settings, backend: str, *, resume: bool) -> No
     image, arguments = _runnable(settings, backend)
     out, sealed = settings.train.out, _sealed_folders(settings, backend)
     if backend == "sgx":
-        shielding.check_can_hand_over(settings)
+        enclaves.check_can_hand_over(settings)
     if docker_api.remove_left_over(out):
         note(f"{shown(out)}: the container of a killed run was still here, and is stopped")
     # An image goes on from any checkpoint that it finds, so a run from the start finds none.
@@ -187,7 +187,7 @@ def _runnable(settings: Settings, backend: str) -> tuple[str, list[str]]:
 
     Raises: WorkflowError where it is missing, stale, or sealed with other options.
     """
-    return shielding.runnable(settings, TRAIN, backend)
+    return enclaves.runnable(settings, TRAIN, backend)
 
 
 def _write_down(settings: Settings, backend: str, image: str) -> None:
@@ -206,8 +206,8 @@ def _write_down(settings: Settings, backend: str, image: str) -> None:
     facts: dict[str, Any] = {"backend": backend, "image": image, "image_id": _image_id(image)}
     if backend in backends.SHIELDED:
         name = image.removeprefix("gsc-")
-        facts["insecure"] = shielding.insecure_options(name)
-        facts["measurement"] = dataclasses.asdict(shielding.measure(settings.gsc, name))
+        facts["insecure"] = enclaves.insecure_options(name)
+        facts["measurement"] = dataclasses.asdict(enclaves.measure(settings.gsc, name))
     facts["encrypted"] = _sealed_digest(settings, backend)
     if not facts["encrypted"] or record.get("exported"):
         check_net(out / NET_FILE, record)

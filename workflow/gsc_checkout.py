@@ -1,0 +1,112 @@
+"""GSC's checkout: set up, looked at, its command run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pytorch_common.files import sha256_file, write_atomically
+from workflow import gsc, shell
+from workflow.building import BuildLog
+from workflow.commands import shell_line, show
+from workflow.download import Asset, fetch
+from workflow.errors import WorkflowError
+from workflow.notes import note
+from workflow.settings import GRAPHENE, PROJECT, GscSettings, Settings
+
+
+def setup(settings: Settings) -> None:
+    """Bring GSC at the pinned commit and write its config.yaml.
+
+    Raises: WorkflowError where git or the network fails.
+    """
+    checkout = settings.gsc
+    config = checkout.dir / "config.yaml"
+    if settings.dry:
+        clones = [] if checkout.dir.is_dir() else gsc.clone_commands(checkout)
+        text = gsc.config_yaml(checkout)
+        show(*map(shell_line, clones), shell_line(["printf", "%s", text], stdout=config))
+        return
+    if not (checkout.dir / "gsc").is_file():
+        for command in gsc.clone_commands(checkout):
+            if status := shell.passthrough(command):
+                raise WorkflowError(f"{shell.quote(command)} failed (exit status {status})")
+    write_atomically(config, gsc.config_yaml(checkout).encode())
+    note(f"{config}: written, {checkout.gramine_image or 'Gramine at ' + gsc.GRAMINE_COMMIT[:12]}")
+    _fetch_seccomp(checkout)
+
+
+def seccomp_profile(settings: Settings) -> Path:
+    """Return the profile of system calls for direct mode: Gramine's where it is at hand, else ours.
+
+    Raises: WorkflowError where the named one is missing.
+    """
+    if settings.machine.seccomp:
+        named = Path(settings.machine.seccomp).expanduser()
+        if not named.is_file():
+            raise WorkflowError(f"machine.seccomp: no such file: {named}")
+        return named
+    gramines = settings.gsc.dir / gsc.SECCOMP_FILE
+    if gramines.is_file() and sha256_file(gramines) == gsc.SECCOMP_SHA256:
+        return gramines
+    return PROJECT / "dockerfiles" / "seccomp-direct.json"
+
+
+def check_checkout(checkout: GscSettings) -> None:
+    if not (checkout.dir / "gsc").is_file():
+        raise WorkflowError(gsc.missing_message(checkout))
+    if not (checkout.dir / "config.yaml").is_file():
+        raise WorkflowError(f"{checkout.dir} has no config.yaml; run: inv gsc-setup")
+
+
+def run_gsc(command: list[str], checkout: GscSettings, what: str) -> list[str]:
+    """Run GSC, drawing its steps, and return its lines.
+
+    Raises: WorkflowError with its last lines and the one that says why it failed.
+    """
+    lines: list[str] = []
+    log = BuildLog(what)
+
+    def take(line: str) -> None:
+        lines.append(line)
+        log(line)
+
+    try:
+        status = shell.stream_both(command, take, cwd=checkout.dir, env=environment())
+    finally:
+        log.close()
+    if status or gsc.is_already_there(lines):
+        for line in [line for line in lines if line.strip()][-12:]:
+            note(f"  | {line}")
+        if status < 0:
+            raise WorkflowError(f"{what} was killed by signal {-status}", code=128 - status)
+        raise WorkflowError(f"{what}: {gsc.failure(lines)}", code=status or 1)
+    return lines
+
+
+def environment() -> dict[str, str]:
+    """Return GSC's environment: its Python is this one, which has what it imports."""
+    path = os.environ.get("PATH", os.defpath)
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _fetch_seccomp(checkout: GscSettings) -> None:
+    """Bring Gramine's profile of system calls; without it direct mode takes the project's own."""
+    if checkout.dialect == GRAPHENE:
+        return
+    asset = Asset(
+        name=gsc.SECCOMP_FILE,
+        url=gsc.SECCOMP_URL,
+        sha256=gsc.SECCOMP_SHA256,
+        max_bytes=1 << 20,
+        hint="direct mode takes the project's own, dockerfiles/seccomp-direct.json",
+    )
+    try:
+        fetch(asset, checkout.dir / gsc.SECCOMP_FILE, source="")
+    except WorkflowError as error:
+        note(f"Gramine's seccomp profile: {error.message}")
