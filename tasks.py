@@ -7,6 +7,7 @@ from workflow import (
     building,
     classification,
     cleaning,
+    configuration,
     dataset,
     enclaves,
     fetching,
@@ -58,7 +59,7 @@ BUILD_HELP = {"base": BASE, "wheels": WHEELS, "export_net": EXPORT}
 def download_model(ctx, arch=None, source=None, force=False):
     """1. Download squeezenet1_0-b66bff10.pth into pytorch_train/model/."""
     fetching.download_model(
-        settings.read(ctx.config, {"model.arch": arch, "model.source": source}), force=force
+        configuration.read(ctx.config, {"model.arch": arch, "model.source": source}), force=force
     )
 
 
@@ -72,7 +73,7 @@ def download_model(ctx, arch=None, source=None, force=False):
 )
 def fetch_hymenoptera(ctx, source=None, sample=False, force=False):
     """2. Put hymenoptera_data into pytorch_train/."""
-    chosen = settings.read(ctx.config, {"data.source": source})
+    chosen = configuration.read(ctx.config, {"data.source": source})
     if sample:
         fetching.make_stand_in(chosen, dataset.SAMPLE, force=force)
     else:
@@ -117,7 +118,7 @@ def build(
         "image.base": base,
         "image.wheels": wheels,
     }
-    building.build(settings.read(ctx.config, flags), images.roles(image))
+    building.build(configuration.read(ctx.config, flags), images.roles(image))
 
 
 @task(
@@ -126,7 +127,7 @@ def build(
 )
 def gsc_setup(ctx, gramine_image=None):
     """Bring GSC at the pinned commit and write its config.yaml."""
-    gsc_checkout.setup(settings.read(ctx.config, {"gsc.gramine_image": gramine_image}))
+    gsc_checkout.setup(configuration.read(ctx.config, {"gsc.gramine_image": gramine_image}))
 
 
 @task(
@@ -143,14 +144,14 @@ def gsc_build(ctx, insecure, image="all", backend=None, insecure_args=False):
     """4. Make the images shielded ones with GSC and settle their manifests."""
     admitted = [*insecure, *(["insecure-args"] if insecure_args else [])]
     flags = {"machine.backend": backend, "gsc.insecure": ",".join(admitted) or None}
-    chosen = settings.read(ctx.config, flags)
+    chosen = configuration.read(ctx.config, flags)
     shielding.build(chosen, shielding.mode(chosen), images.roles(image))
 
 
 @task(help={"image": ROLE, "backend": SHIELD, "key": KEY}, auto_shortflags=False)
 def sign(ctx, image="all", backend=None, key=None):
     """5. Sign the shielded images."""
-    chosen = settings.read(ctx.config, {"machine.backend": backend, "gsc.key": key})
+    chosen = configuration.read(ctx.config, {"machine.backend": backend, "gsc.key": key})
     shielding.sign(chosen, shielding.mode(chosen), images.roles(image))
 
 
@@ -160,7 +161,7 @@ def sign(ctx, image="all", backend=None, key=None):
 )
 def info(ctx, image="all", backend=None, json=False):
     """6. Say what the signed images measure to: MRENCLAVE, MRSIGNER, and what weakens them."""
-    chosen = settings.read(ctx.config, {"machine.backend": backend})
+    chosen = configuration.read(ctx.config, {"machine.backend": backend})
     enclaves.info(chosen, shielding.mode(chosen), images.roles(image), as_json=json)
 
 
@@ -206,7 +207,7 @@ def train(
         "train.cache_mb": cache_mb,
         "train.out": out,
     }
-    chosen = settings.read(ctx.config, flags)
+    chosen = configuration.read(ctx.config, flags)
     training.train(chosen, resume=resume, compare_scratch=compare_scratch)
 
 
@@ -219,7 +220,7 @@ def train(
 )
 def copy_net(ctx, out=None, net=None):
     """8. Copy net.pt to where the classifying side reads it: pytorch_infer/net.pt."""
-    handover.copy_net(settings.read(ctx.config, {"train.out": out, "infer.net": net}))
+    handover.copy_net(configuration.read(ctx.config, {"train.out": out, "infer.net": net}))
 
 
 @task(
@@ -244,13 +245,13 @@ def classify(ctx, image, backend=None, json=False, top_k=None, threads=None, net
         "infer.net": net,
         "infer.out": out,
     }
-    classification.classify(settings.read(ctx.config, flags), image, as_json=json)
+    classification.classify(configuration.read(ctx.config, flags), image, as_json=json)
 
 
 @task(auto_shortflags=False)
 def clean_result(ctx):
     """10. Delete result.txt and result.json before the next run."""
-    classification.clean_results(settings.read(ctx.config))
+    classification.clean_results(configuration.read(ctx.config))
 
 
 @task(
@@ -301,7 +302,7 @@ def all_steps(
         "image.base": base,
         "image.wheels": wheels,
     }
-    pipeline.run_all(settings.read(ctx.config, flags), image, force=force)
+    pipeline.run_all(configuration.read(ctx.config, flags), image, force=force)
 
 
 @task(
@@ -313,7 +314,7 @@ def all_steps(
 )
 def demo(ctx, backend=None, force=False):
     """Do all of it on drawn insects, with weights from the package index: a bee is recognised."""
-    pipeline.run_demo(settings.read(ctx.config, {"machine.backend": backend}), force=force)
+    pipeline.run_demo(configuration.read(ctx.config, {"machine.backend": backend}), force=force)
 
 
 @task(
@@ -327,7 +328,7 @@ def demo(ctx, backend=None, force=False):
 def report(ctx, out=None, net=None, data=None):
     """Classify the validation images and write a page for people: out/train/report.html."""
     flags = {"train.out": out, "infer.net": net, "data.dir": data}
-    reporting.write_report(settings.read(ctx.config, flags))
+    reporting.write_report(configuration.read(ctx.config, flags))
 
 
 @task(
@@ -368,14 +369,14 @@ def bench(
         "train.threads": threads,
         "infer.threads": threads,
     }
-    chosen = settings.read(ctx.config, flags)
+    chosen = configuration.read(ctx.config, flags)
     benchmark.bench(chosen, what, rounds=rounds, method=method, as_json=json)
 
 
 @task(help={"json": "print it for programs"}, auto_shortflags=False)
 def doctor(ctx, json=False):
     """Say what this machine offers, what is missing, and which command mends it."""
-    machine.doctor(settings.read(ctx.config), as_json=json)
+    machine.doctor(configuration.read(ctx.config), as_json=json)
 
 
 @task(
@@ -384,7 +385,7 @@ def doctor(ctx, json=False):
 )
 def clean(ctx, downloads=False):
     """Delete what the tasks made: out/ and the copied network."""
-    cleaning.clean(settings.read(ctx.config), downloads=downloads)
+    cleaning.clean(configuration.read(ctx.config), downloads=downloads)
 
 
 @task(help={"fix": "mend what can be mended"}, auto_shortflags=False)
@@ -442,4 +443,4 @@ ns = Collection(
     lint,
     test,
 )
-ns.configure(settings.defaults())
+ns.configure(configuration.defaults())

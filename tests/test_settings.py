@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
-from workflow import settings
+from workflow import configuration, settings
+from workflow.configuration import read
 from workflow.errors import WorkflowError
-from workflow.settings import PROJECT, Settings, read
+from workflow.settings import PROJECT, Settings
 
 
 def config(**sections: dict[str, Any]) -> dict[str, Any]:
     """Return what invoke hands over: our defaults as text, its own keys, what a file adds."""
     merged: dict[str, Any] = {"run": {}, "runners": {}, "sudo": {}, "tasks": {}, "timeouts": {}}
-    for name, keys in settings.defaults().items():
+    for name, keys in configuration.defaults().items():
         merged[name] = {**keys, **sections.pop(name, {})}
     return {**merged, **sections}
 
@@ -77,9 +78,9 @@ def test_the_architecture_follows_the_source() -> None:
 
 
 def test_a_misspelt_variable_is_refused() -> None:
-    settings.refuse_unknown_variables({"INVOKE_TRAIN_EPOCHS": "3", "INVOKE_RUN_ECHO": "1"})
+    configuration.refuse_unknown_variables({"INVOKE_TRAIN_EPOCHS": "3", "INVOKE_RUN_ECHO": "1"})
     with pytest.raises(WorkflowError, match="did you mean INVOKE_TRAIN_EPOCHS"):
-        settings.refuse_unknown_variables({"INVOKE_TRIAN_EPOCHS": "3"})
+        configuration.refuse_unknown_variables({"INVOKE_TRIAN_EPOCHS": "3"})
 
 
 def test_every_setting_says_what_it_is() -> None:

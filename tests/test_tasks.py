@@ -74,10 +74,10 @@ def test_the_readmes_flags_exist() -> None:
 
 
 def test_the_readme_names_every_setting() -> None:
-    from workflow import settings
+    from workflow import configuration
 
     readme = (PROJECT / "README.md").read_text()
-    for section, keys in settings.defaults().items():
+    for section, keys in configuration.defaults().items():
         for key in keys:
             assert f"`{section}.{key}`" in readme
 
