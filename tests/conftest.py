@@ -13,6 +13,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from PIL import Image
 
+from workflow.settings import (
+    DataSettings,
+    InferSettings,
+    MachineSettings,
+    ModelSettings,
+    Settings,
+    TrainSettings,
+)
+
 PROJECT = Path(__file__).resolve().parents[1]
 SMALL_OS = "debian:12"
 
@@ -54,6 +63,18 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "squeezenet1_1-random.pth"
     torch.save(models.squeezenet1_1(weights=None).state_dict(), path)
     return path
+
+
+@pytest.fixture
+def tiny_settings(tiny_data: Path, random_weights: Path, tmp_path: Path) -> Settings:
+    """Return settings by which one epoch is trained natively, within a second."""
+    return Settings(
+        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
+        data=DataSettings(dir=tiny_data),
+        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
+        infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "result", threads=1),
+        machine=MachineSettings(backend="native"),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -16,23 +16,9 @@ from workflow.errors import WorkflowError
 from workflow.measure import Measured
 from workflow.settings import (
     DataSettings,
-    InferSettings,
-    MachineSettings,
     ModelSettings,
     Settings,
-    TrainSettings,
 )
-
-
-@pytest.fixture
-def settings(tiny_data: Path, random_weights: Path, tmp_path: Path) -> Settings:
-    return Settings(
-        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
-        data=DataSettings(dir=tiny_data),
-        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
-        machine=MachineSettings(backend="native"),
-        infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "infer", threads=1),
-    )
 
 
 def test_a_run_is_measured_to_its_end(tmp_path: Path) -> None:
@@ -73,8 +59,8 @@ def test_accuracies_are_so_many_standard_errors_of_their_difference_apart() -> N
 
 
 @pytest.mark.slow
-def test_seeds_are_compared(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.bench(settings, "accuracy", rounds=2, method="full", as_json=True)
+def test_seeds_are_compared(tiny_settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.bench(tiny_settings, "accuracy", rounds=2, method="full", as_json=True)
     yardstick, own = json.loads(capsys.readouterr().out)["rows"]
     assert [len(row["right_of_6,_by_seed"].split(", ")) for row in (yardstick, own)] == [2, 2]
     assert own["standard_errors_apart"] == comparisons.apart(yardstick, own)
@@ -109,15 +95,15 @@ def test_what_cannot_be_is_one_line(what: str, rounds: int, method: str, line: s
         bench.bench(Settings(), what, rounds=rounds, method=method)
 
 
-def test_the_yardstick_knows_its_architectures(settings: Settings) -> None:
-    other = replace(settings, model=ModelSettings(arch="resnet18"))
+def test_the_yardstick_knows_its_architectures(tiny_settings: Settings) -> None:
+    other = replace(tiny_settings, model=ModelSettings(arch="resnet18"))
     with pytest.raises(WorkflowError, match="the yardstick knows squeezenet1_0, squeezenet1_1"):
         bench.bench(other, "train", rounds=1)
 
 
 @pytest.mark.slow
-def test_training_is_compared(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.bench(settings, "train", rounds=1, method="feature-extract", as_json=True)
+def test_training_is_compared(tiny_settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.bench(tiny_settings, "train", rounds=1, method="feature-extract", as_json=True)
     yardstick, own, limit = json.loads(capsys.readouterr().out)["rows"]
     assert [row["who"] for row in (yardstick, own, limit)] == ["yardstick", "ours", "bare passes"]
     assert own["ratio"] == pytest.approx(own["seconds"] / yardstick["seconds"], abs=0.01)
@@ -126,12 +112,12 @@ def test_training_is_compared(settings: Settings, capsys: pytest.CaptureFixture[
 
 @pytest.mark.slow
 def test_classifying_is_compared_and_agrees(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
+    tiny_settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training.train(settings)
-    handover.copy_net(settings)
+    training.train(tiny_settings)
+    handover.copy_net(tiny_settings)
     capsys.readouterr()
-    bench.bench(settings, "classify", rounds=1)
+    bench.bench(tiny_settings, "classify", rounds=1)
     out = capsys.readouterr().out
     assert "| one image, from cold (1) | ours |" in out
     assert "| all 6 labels, probabilities to " in out
@@ -139,9 +125,9 @@ def test_classifying_is_compared_and_agrees(
 
 @pytest.mark.slow
 def test_ten_times_the_images_are_compared(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
+    tiny_settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.bench(settings, "scale", rounds=1, method="feature-extract", as_json=True)
+    bench.bench(tiny_settings, "scale", rounds=1, method="feature-extract", as_json=True)
     streamed, few, many = json.loads(capsys.readouterr().out)["rows"]
     assert (streamed["cache_MB"], few["cache_MB"], many["cache_MB"]) == (0, 256, 256)
     assert streamed["times_the_seconds"] == 1

@@ -9,7 +9,6 @@ import random
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ from pytorch_train.resume import Checkpoints
 from tests.conftest import PROJECT
 from tests.test_train import command, train
 from workflow import handover, training
-from workflow.settings import DataSettings, MachineSettings, ModelSettings, Settings, TrainSettings
+from workflow.settings import Settings
 
 RUN = {"seed": 0, "data": "abc"}
 EPOCHS = 8
@@ -179,21 +178,12 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
 
 
 def test_resume_reaches_the_script_and_a_run_that_ended_is_left_as_it_is(
-    tiny_data: Path, random_weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiny_settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = Settings(
-        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
-        data=DataSettings(dir=tiny_data),
-        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
-        machine=MachineSettings(backend="native"),
-    )
-    training.train(settings, resume=True)
+    training.train(tiny_settings, resume=True)
     assert "no checkpoint here; training from the beginning" in capfd.readouterr().err
-    training.train(settings, resume=True)
+    training.train(tiny_settings, resume=True)
     assert "already trained with these settings, verified" in capfd.readouterr().err
-    chosen = replace(
-        settings, model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights))
-    )
-    training.train(chosen, resume=True, compare_scratch=True)
+    training.train(tiny_settings, resume=True, compare_scratch=True)
     record = handover.read_record(tmp_path / "train" / "scratch")
     assert record["settings"]["method"] == "scratch"

@@ -11,30 +11,15 @@ from tests.conftest import PROJECT
 from workflow import dataset, model, pipeline
 from workflow.errors import WorkflowError
 from workflow.settings import (
-    DataSettings,
-    InferSettings,
-    MachineSettings,
     ModelSettings,
     Settings,
-    TrainSettings,
 )
 
 
-@pytest.fixture
-def chosen(tiny_data: Path, random_weights: Path, tmp_path: Path) -> Settings:
-    return Settings(
-        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
-        data=DataSettings(dir=tiny_data),
-        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
-        infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "infer"),
-        machine=MachineSettings(backend="native"),
-    )
-
-
 def test_all_runs_every_step_and_then_only_what_is_not_done(
-    chosen: Settings, tiny_data: Path, capfd: pytest.CaptureFixture[str]
+    tiny_settings: Settings, tiny_data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pipeline.run_all(chosen)
+    pipeline.run_all(tiny_settings)
     first = capfd.readouterr()
     steps = [line for line in first.err.splitlines() if line.startswith("[")]
     assert steps == [
@@ -46,27 +31,27 @@ def test_all_runs_every_step_and_then_only_what_is_not_done(
     ]
     answer = f"{tiny_data}/val/red/0.png: "
     assert first.out.splitlines()[-1].startswith(answer)
-    made = (chosen.train.out / "net.pt").stat().st_mtime_ns
+    made = (tiny_settings.train.out / "net.pt").stat().st_mtime_ns
 
-    pipeline.run_all(chosen, [str(tiny_data / "val" / "green")])
+    pipeline.run_all(tiny_settings, [str(tiny_data / "val" / "green")])
     second = capfd.readouterr()
     assert "already trained with these settings, verified" in second.err
     assert len(second.out.splitlines()) == 3
-    assert (chosen.train.out / "net.pt").stat().st_mtime_ns == made
+    assert (tiny_settings.train.out / "net.pt").stat().st_mtime_ns == made
 
-    (chosen.train.out / "net.pt").write_bytes(b"damaged")
-    pipeline.run_all(chosen)
+    (tiny_settings.train.out / "net.pt").write_bytes(b"damaged")
+    pipeline.run_all(tiny_settings)
     assert "epoch 1/1" in capfd.readouterr().err
 
-    pipeline.run_all(chosen, force=True)
+    pipeline.run_all(tiny_settings, force=True)
     assert "epoch 1/1" in capfd.readouterr().err
 
 
 def test_all_stops_at_once_where_the_weights_cannot_be_had(
-    chosen: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiny_settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = replace(
-        chosen,
+        tiny_settings,
         model=ModelSettings(arch="resnet18", dir=tmp_path / "m", source="http://127.0.0.1:9/x"),
     )
     with pytest.raises(WorkflowError, match="inv demo"):

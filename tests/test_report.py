@@ -19,12 +19,7 @@ from workflow.curves import draw_curves
 from workflow.errors import WorkflowError
 from workflow.report import Verdict
 from workflow.settings import (
-    DataSettings,
-    InferSettings,
-    MachineSettings,
-    ModelSettings,
     Settings,
-    TrainSettings,
 )
 
 RECORD: dict[str, Any] = {
@@ -115,15 +110,9 @@ def test_the_surest_mistakes_come_first_and_are_not_endless(
 
 
 def test_from_training_to_the_page(
-    tiny_data: Path, random_weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiny_settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = Settings(
-        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
-        data=DataSettings(dir=tiny_data),
-        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
-        machine=MachineSettings(backend="native"),
-        infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "infer"),
-    )
+    settings = tiny_settings
     training.train(settings)
     handover.copy_net(settings)
     capfd.readouterr()

@@ -14,24 +14,8 @@ from tests.conftest import paint
 from workflow import classification, handover, training
 from workflow.errors import WorkflowError
 from workflow.settings import (
-    DataSettings,
-    InferSettings,
-    MachineSettings,
-    ModelSettings,
     Settings,
-    TrainSettings,
 )
-
-
-@pytest.fixture
-def chosen(tiny_data: Path, random_weights: Path, tmp_path: Path) -> Settings:
-    return Settings(
-        model=ModelSettings(arch="squeezenet1_1", weights=str(random_weights)),
-        data=DataSettings(dir=tiny_data),
-        train=TrainSettings(out=tmp_path / "train", epochs=1, threads=1),
-        infer=InferSettings(net=tmp_path / "infer" / "net.pt", out=tmp_path / "result"),
-        machine=MachineSettings(backend="native"),
-    )
 
 
 def hand_made(settings: Settings, net: bytes = b"a network") -> None:
@@ -47,38 +31,38 @@ def hand_made(settings: Settings, net: bytes = b"a network") -> None:
 
 
 def test_from_images_to_an_answer(
-    chosen: Settings, tiny_data: Path, capfd: pytest.CaptureFixture[str]
+    tiny_settings: Settings, tiny_data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert not training.is_up_to_date(chosen)
-    training.train(chosen)
+    assert not training.is_up_to_date(tiny_settings)
+    training.train(tiny_settings)
     assert "backend native: not protected" in capfd.readouterr().err
-    assert training.is_up_to_date(chosen)
-    changed = replace(chosen, train=replace(chosen.train, seed=5))
+    assert training.is_up_to_date(tiny_settings)
+    changed = replace(tiny_settings, train=replace(tiny_settings.train, seed=5))
     assert not training.is_up_to_date(changed)
 
-    handover.copy_net(chosen)
-    classification.classify(chosen, [str(tiny_data / "val" / "red" / "0.png")], as_json=True)
+    handover.copy_net(tiny_settings)
+    classification.classify(tiny_settings, [str(tiny_data / "val" / "red" / "0.png")], as_json=True)
     shown = json.loads(capfd.readouterr().out)
-    assert shown == json.loads((chosen.infer.out / "result.json").read_text())
-    assert shown["digests"]["net"] == sha256_file(chosen.train.out / "net.pt")
+    assert shown == json.loads((tiny_settings.infer.out / "result.json").read_text())
+    assert shown["digests"]["net"] == sha256_file(tiny_settings.train.out / "net.pt")
     (result,) = shown["results"]
     assert result["label"] in ("green", "red")
 
 
 def test_a_sealed_image_has_no_second_method_to_compare_with(
-    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+    tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training.backends, "pick", lambda settings: "direct")
     with pytest.raises(WorkflowError, match="a sealed image has one method built in; compare with"):
-        training.train(chosen, compare_scratch=True)
-    assert not chosen.train.out.exists()
+        training.train(tiny_settings, compare_scratch=True)
+    assert not tiny_settings.train.out.exists()
 
 
-def test_every_option_is_given_to_the_script(chosen: Settings) -> None:
-    args = training.train_args(chosen, Path("/w.pth"))
+def test_every_option_is_given_to_the_script(tiny_settings: Settings) -> None:
+    args = training.train_args(tiny_settings, Path("/w.pth"))
     assert args == [
-        f"--data={chosen.data.dir}",
-        f"--out={chosen.train.out}",
+        f"--data={tiny_settings.data.dir}",
+        f"--out={tiny_settings.train.out}",
         "--weights=/w.pth",
         "--arch=squeezenet1_1",
         "--method=feature-extract",
@@ -92,39 +76,39 @@ def test_every_option_is_given_to_the_script(chosen: Settings) -> None:
     ]
 
 
-def test_copy_net_takes_the_recorded_file_and_no_other(chosen: Settings) -> None:
+def test_copy_net_takes_the_recorded_file_and_no_other(tiny_settings: Settings) -> None:
     with pytest.raises(WorkflowError, match=r"record\.json is missing; run: inv train"):
-        handover.copy_net(chosen)
-    hand_made(chosen)
-    handover.copy_net(chosen)
-    assert chosen.infer.net.read_bytes() == b"a network"
-    assert handover.accepted_net(chosen.infer.net) == sha256_file(chosen.infer.net)
+        handover.copy_net(tiny_settings)
+    hand_made(tiny_settings)
+    handover.copy_net(tiny_settings)
+    assert tiny_settings.infer.net.read_bytes() == b"a network"
+    assert handover.accepted_net(tiny_settings.infer.net) == sha256_file(tiny_settings.infer.net)
 
-    (chosen.train.out / "net.pt").write_bytes(b"a netw")
+    (tiny_settings.train.out / "net.pt").write_bytes(b"a netw")
     with pytest.raises(WorkflowError, match=r"net\.pt is damaged or half-written: the record says"):
-        handover.copy_net(chosen)
-    (chosen.train.out / "net.pt").unlink()
+        handover.copy_net(tiny_settings)
+    (tiny_settings.train.out / "net.pt").unlink()
     with pytest.raises(WorkflowError, match=r"net\.pt is missing; run: inv train"):
-        handover.copy_net(chosen)
+        handover.copy_net(tiny_settings)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}'])
-def test_a_record_that_is_none_is_refused(chosen: Settings, text: str) -> None:
-    hand_made(chosen)
-    (chosen.train.out / "record.json").write_text(text)
+def test_a_record_that_is_none_is_refused(tiny_settings: Settings, text: str) -> None:
+    hand_made(tiny_settings)
+    (tiny_settings.train.out / "record.json").write_text(text)
     with pytest.raises(WorkflowError, match=r"record\.json .*run: inv train") as caught:
-        handover.copy_net(chosen)
+        handover.copy_net(tiny_settings)
     assert "\n" not in caught.value.message
 
 
-def test_a_network_that_was_changed_after_the_hand_over_is_refused(chosen: Settings) -> None:
+def test_a_network_that_was_changed_after_the_hand_over_is_refused(tiny_settings: Settings) -> None:
     with pytest.raises(WorkflowError, match="run: inv train, then: inv copy-net"):
-        classification.classify(chosen, ["x.png"])
-    hand_made(chosen)
-    handover.copy_net(chosen)
-    chosen.infer.net.write_bytes(b"another")
+        classification.classify(tiny_settings, ["x.png"])
+    hand_made(tiny_settings)
+    handover.copy_net(tiny_settings)
+    tiny_settings.infer.net.write_bytes(b"another")
     with pytest.raises(WorkflowError, match="the record says sha256"):
-        classification.classify(chosen, ["x.png"])
+        classification.classify(tiny_settings, ["x.png"])
 
 
 def test_globs_are_expanded_and_anything_else_stays(tmp_path: Path) -> None:
@@ -139,15 +123,15 @@ def test_globs_are_expanded_and_anything_else_stays(tmp_path: Path) -> None:
     assert expand(str(tmp_path)) == [str(tmp_path)]
 
 
-def test_no_answer_outlives_its_question(chosen: Settings) -> None:
-    chosen.infer.out.mkdir()
+def test_no_answer_outlives_its_question(tiny_settings: Settings) -> None:
+    tiny_settings.infer.out.mkdir()
     for name in ("result.txt", "result.json", "mine.txt"):
-        (chosen.infer.out / name).write_text("old")
-    classification.clean_result(chosen.infer)
-    classification.clean_result(chosen.infer)
-    assert [path.name for path in chosen.infer.out.iterdir()] == ["mine.txt"]
+        (tiny_settings.infer.out / name).write_text("old")
+    classification.clean_result(tiny_settings.infer)
+    classification.clean_result(tiny_settings.infer)
+    assert [path.name for path in tiny_settings.infer.out.iterdir()] == ["mine.txt"]
 
 
-def test_no_image_is_one_line(chosen: Settings) -> None:
+def test_no_image_is_one_line(tiny_settings: Settings) -> None:
     with pytest.raises(WorkflowError, match="run: inv classify --image PATH"):
-        classification.classify(chosen, [])
+        classification.classify(tiny_settings, [])
