@@ -72,7 +72,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the new name outlast a power cut too, where the system can (an enclave cannot)."""
+    """Have the new name outlast a power cut too, where the system knows how."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -90,7 +90,7 @@ def test_what_was_found_stands_on_the_page(verdicts: list[Verdict]) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page(verdicts, epochs(3))))
     for fact in (
         *("0.6667", "resnet18, full", "trained inside an enclave", "from scratch"),
-        *("bees, taken for &lt;ants&gt; (75.0 %)", "abab", "enclave: mr enclave cafe"),
+        *("bees, taken for &lt;ants&gt; (75.0&nbsp;%)", "abab", "enclave: mr enclave cafe"),
         "enclave: debug no",
     ):
         assert fact in text, fact
@@ -104,8 +104,8 @@ def test_the_surest_mistakes_come_first_and_are_not_endless(
     monkeypatch.setattr(report, "THUMBNAILS_AT_MOST", 2)
     wrong = [Verdict(verdicts[0].path, "bees", "<ants>", chance / 10) for chance in (5, 9, 7)]
     text = page(wrong)
-    assert text.index("(90.0 %)") < text.index("(70.0 %)")
-    assert "(50.0 %)" not in text
+    assert text.index("(90.0&nbsp;%)") < text.index("(70.0&nbsp;%)")
+    assert "(50.0&nbsp;%)" not in text
     assert "The 2 that the network was surest of, out of 3." in text
 
 

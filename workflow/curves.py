@@ -24,7 +24,8 @@ def draw_curves(history: History, scratch: History | None, method: str) -> bytes
         if scratch:
             _lines(axes, scratch, name, SCRATCH, "scratch")
         _dress(axes, name, max(len(history), len(scratch or ())))
-    accuracy.set_ylim(top=1.06)
+    lowest, _ = accuracy.set_ylim(top=1.06)  # room for the words at a curve's top
+    accuracy.set_yticks([tick for tick in accuracy.get_yticks() if lowest <= tick <= 1])
     loss.set_ylim(bottom=0)
     best = max(history, key=lambda epoch: (epoch["val_accuracy"], -epoch["epoch"]))
     place = best["epoch"], best["val_accuracy"]

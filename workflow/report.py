@@ -29,6 +29,8 @@ THUMBNAILS_AT_MOST = 60
 
 RUN_FACTS = ("image", "image_id", "insecure", "measurement")
 """What the host knows of a run beside its record: empty for a native one."""
+IMAGE = "Image and measurement"
+DIGESTS = "Digests (sha256)"
 
 Json = Mapping[str, Any]
 
@@ -142,19 +144,22 @@ def render(
         count=len(verdicts),
         wrong=[(each, thumbnail(each.path)) for each in wrong[:THUMBNAILS_AT_MOST]],
         wrong_count=len(wrong),
-        facts=[(title, list(facts(content))) for title, content in sections(record)],
+        facts=[
+            (title, list(facts(content)), title in (IMAGE, DIGESTS))
+            for title, content in sections(record)
+        ],
     )
 
 
 def sections(record: Json) -> list[tuple[str, Json]]:
     """Return the record in parts with titles; what this version does not know is shown too."""
-    parts = {"settings": "Settings", "versions": "Versions", "digests": "Digests (sha256)"}
-    known = {*parts, "schema", "classes", "metrics"}
+    image = {name: record[name] for name in RUN_FACTS if name in record}
+    parts = {"settings": "Settings", "versions": "Versions", "digests": DIGESTS}
+    known = {*parts, *image, "schema", "classes", "metrics"}
     where = {name: value for name, value in record.items() if name not in known}
-    return [
-        ("Where it ran", where),
-        *((title, record[name]) for name, title in parts.items() if name in record),
-    ]
+    *narrow, digests = ((title, record.get(name)) for name, title in parts.items())
+    found = [("Where it ran", where), *narrow, (IMAGE, image), digests]
+    return [(title, content) for title, content in found if content]
 
 
 def facts(content: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
