@@ -29,7 +29,7 @@ class Net:
     classes: list[str]
     """Class names, in the order of the logits."""
     preprocess: Mapping[str, Any]
-    """The keyword arguments of validation_transform."""
+    """What ``preprocessing`` returned: the arguments of validation_pixels and normalise."""
     sha256: str
     """Of the file that it was read from."""
 
