@@ -16,10 +16,11 @@ from torch import nn
 from torchvision.datasets import ImageFolder
 
 from pytorch_common.ahead import ahead, workers
-from pytorch_common.contract import SCRATCH
+from pytorch_common.contract import FEATURE_EXTRACT, FULL, SCRATCH
 from pytorch_common.network import (
     build_network,
     changing_state,
+    features,
     logits_and_loss,
     mixes_images,
     split,
@@ -181,6 +182,61 @@ def test_batch_normalisation_has_no_backbone(arch: str) -> None:
     assert mixes_images(network)
     changing = changing_state(network)
     assert any(name.endswith("running_mean") for name in changing)
+
+
+@pytest.mark.parametrize("method", [FEATURE_EXTRACT, FULL])
+@pytest.mark.parametrize("arch", ["squeezenet1_1", "resnet18"])
+def test_an_epoch_takes_the_steps_of_the_plain_loop(
+    arch: str, method: str, labelled: Labelled
+) -> None:
+    """In double precision, where rounding does not grow to anything within an epoch.
+
+    Dropout is off, because the parts of a batch draw it in another order.
+    """
+
+    def fresh() -> nn.Module:
+        torch.manual_seed(2)
+        network = build_network(arch, 2, method).double()
+        for part in network.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = 0.0
+        return network
+
+    ours, plain = fresh().to(memory_format=torch.channels_last), fresh()
+    weights = [weight for weight in ours.parameters() if weight.requires_grad]
+    backbone, tail = split(ours)
+    assert (backbone is None) == (arch == "resnet18" or method == FULL)
+    with workers(1) as pool:
+        batches = TrainingBatches(
+            Decoded(labelled),
+            labelled.labels,
+            None,
+            size=64,
+            batch_size=8,
+            seed=1,
+            epoch=1,
+            pool=pool,
+        )
+        data = [(images.double(), labels) for images, labels in batches]
+    seen = data if backbone is None else [(features(backbone, each), y) for each, y in data]
+    loss_sum, correct = train_one_epoch(tail, seen, Sgd(weights, learning_rate=0.01, momentum=0.9))
+
+    optimizer = torch.optim.SGD(
+        [weight for weight in plain.parameters() if weight.requires_grad], lr=0.01, momentum=0.9
+    )
+    expected_loss, expected_correct = 0.0, 0
+    plain.train()
+    for images, labels in data:
+        optimizer.zero_grad()
+        logits = plain(images.contiguous())
+        loss = nn.functional.cross_entropy(logits, labels)
+        loss.backward()
+        optimizer.step()
+        expected_loss += loss.item() * len(labels)
+        expected_correct += int((logits.argmax(1) == labels).sum())
+    assert (loss_sum, correct) == (pytest.approx(expected_loss, rel=1e-9), expected_correct)
+    for name, value in plain.state_dict().items():
+        assert torch.allclose(ours.state_dict()[name], value, rtol=0, atol=1e-9), name
 
 
 def test_the_gradient_of_a_batch_is_that_of_its_parts() -> None:
