@@ -75,6 +75,8 @@ def compare_classifying(settings: Settings, rounds: int) -> list[Row]:
                 yards.append(usual(str(BENCHMARKS / "single_image.py"), [net, *chosen]))
                 owns.append(ours(str(INFER_SCRIPT), args[: len(args) - len(images) + len(chosen)]))
             rows += _compared(f"{name} ({len(chosen)})", yards, owns)
+            for row in rows[-2:]:
+                row["images_a_second"] = round(len(chosen) / row["seconds"], 2)
         result = json.loads((Path(folder) / RESULT_JSON_FILE).read_text())
         rows[-1]["agreement"] = agreement(json.loads(yards[-1].answer), result["results"])
     return rows
