@@ -227,6 +227,7 @@ def _tutorial(settings: Settings, weights: Path) -> Measured:
 
 
 def tutorial_args(settings: Settings, weights: Path) -> list[str]:
+    """Return the arguments of the yardstick of training."""
     options = settings.train_options
     args = {
         "data": settings.data.dir,
@@ -269,5 +270,6 @@ def _check(settings: Settings) -> None:
 
 
 def with_train(settings: Settings, **train: Any) -> Settings:
+    """Return the settings with these of training, threads 0 made this machine's number."""
     threads = settings.train.threads or available_threads()
     return replace(settings, train=replace(settings.train, threads=threads, **train))
