@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Sequence, Sized, TypeVar
+from typing import Any, Callable, Iterable, Iterator, NoReturn, Sequence, Sized, TypeVar
 
 from pytorch_common.contract import (
     ANSWER_PREFIX,
@@ -47,6 +47,17 @@ def run_script(main: Callable[[Sequence[str]], int]) -> int:
     except KeyboardInterrupt:
         note("interrupted")
         return 130
+
+
+def leave(status: int) -> NoReturn:
+    """End the process at once, every file being closed.
+
+    Python would first take apart all that torch has made, which is a tenth of a short run and
+    helps nobody.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def note(line: str) -> None:

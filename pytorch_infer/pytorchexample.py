@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, Sequence, Tuple
 
+from pytorch_common import start  # isort: split
+
 import torch
 
 from pytorch_common import contract
@@ -24,7 +26,9 @@ from pytorch_common.files import code_digest, write_atomically
 from pytorch_common.images import ImageError, read_image
 from pytorch_common.network import FORWARD_BATCH
 from pytorch_common.preprocess import normalise, validation_pixels
-from pytorch_common.script import Progress, answer, json_bytes, run_facts, run_script
+from pytorch_common.script import Progress, answer, json_bytes, leave, run_facts, run_script
+
+start.settled()
 
 CODE = Path(__file__).resolve().parents[1]
 
@@ -192,4 +196,4 @@ def result_line(result: Result) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_script(main))
+    leave(run_script(main))

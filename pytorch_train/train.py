@@ -14,10 +14,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any, Sequence
+
+from pytorch_common import start  # isort: split
 
 import torch
 
@@ -28,10 +29,12 @@ from pytorch_common.errors import RunError
 from pytorch_common.files import code_digest, tree_digest, write_atomically
 from pytorch_common.network import build_network
 from pytorch_common.preprocess import preprocessing
-from pytorch_common.script import answer, json_bytes, note, run_facts, run_script
+from pytorch_common.script import answer, json_bytes, leave, note, run_facts, run_script
 from pytorch_train.labelled import find_images
 from pytorch_train.loop import Course, Data, fine_tune
 from pytorch_train.resume import Checkpoints
+
+start.settled()
 
 CODE = Path(__file__).resolve().parents[1]
 MEGABYTE = 10**6
@@ -193,4 +196,4 @@ def make_record(
 
 
 if __name__ == "__main__":
-    sys.exit(run_script(main))
+    leave(run_script(main))

@@ -82,3 +82,18 @@ def test_the_enclave_side_is_python_3_8() -> None:
     for room in ("pytorch_common", "pytorch_train", "pytorch_infer"):
         for path in files(room):
             ast.parse(path.read_text(), feature_version=(3, 8))
+
+
+@pytest.mark.parametrize("script", ["pytorch_train.train", "pytorch_infer.pytorchexample"])
+def test_no_garbage_is_looked_for_while_torch_is_imported(script: str) -> None:
+    code = (
+        f"import gc; looks = gc.get_stats()[2]['collections']; import {script}; "
+        "print([gc.get_stats()[2]['collections'] - looks, gc.get_freeze_count(), gc.isenabled()])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    looks, left_out, looked_for_afterwards = ast.literal_eval(done.stdout)
+    assert looks == 0
+    assert left_out > 100_000
+    assert looked_for_afterwards

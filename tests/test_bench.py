@@ -28,6 +28,8 @@ def test_a_run_is_measured_to_its_end(tmp_path: Path) -> None:
     assert run.answer == "['a', 'b']"
     assert 100 < run.peak_mb < 150
     assert 0 < run.cpu_s <= run.wall_s + 1
+    script.write_text("import os; print('at once', flush=True); os._exit(0)")
+    assert measure.ours(str(script), []).answer == "at once"
     script.write_text("import sys; print('on no account', file=sys.stderr); sys.exit(3)")
     with pytest.raises(WorkflowError, match=r"script\.py failed: on no account") as caught:
         measure.ours(str(script), [])
