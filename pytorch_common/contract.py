@@ -74,6 +74,8 @@ ANSWER_VARIABLE = "RUN_MARKED_ANSWERS"
 ANSWER_PREFIX = "::answer "
 """How an answer begins where asked for: Gramine sends standard error to standard output too."""
 BACKEND_VARIABLE = "RUN_BACKEND"
+INSECURE_VARIABLE = "RUN_INSECURE"
+"""In a settled manifest, so measured: the insecure options that were admitted into it."""
 NET_SHA256_VARIABLE = "INFER_NET_SHA256"
 EXPORT_VARIABLE = "TRAIN_EXPORT_NET"
 

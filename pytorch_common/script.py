@@ -14,6 +14,7 @@ from typing import Any, Callable, Iterable, Iterator, NoReturn, Sequence, Sized,
 from pytorch_common.contract import (
     ANSWER_PREFIX,
     ANSWER_VARIABLE,
+    INSECURE_VARIABLE,
     PROGRESS_PREFIX,
     PROGRESS_VARIABLE,
     running_backend,
@@ -94,11 +95,16 @@ class Progress:
 
 
 def run_facts(versions: dict[str, str]) -> dict[str, Any]:
-    """Return where this process runs and on what: backend, protection, versions."""
+    """Return where this process runs and on what: backend, protection, versions.
+
+    An enclave with an insecure option in it is not said to protect; the options are named.
+    """
     backend = running_backend(os.environ, ATTESTATION_TYPE)
+    insecure = [name for name in os.environ.get(INSECURE_VARIABLE, "").split(",") if name]
     return {
         "backend": backend,
-        "protected_from_host": backend == "sgx",
+        "protected_from_host": backend == "sgx" and not insecure,
+        **({"insecure": insecure} if insecure else {}),
         "versions": {
             "python": platform.python_version(),
             "platform": f"{platform.system()} {platform.machine()}",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytorch_common import contract
+from pytorch_common import contract, script
 from pytorch_common.contract import TrainOptions, record_problem, running_backend
 
 
@@ -44,6 +44,21 @@ def test_sgx_is_never_taken_on_anybodys_word(tmp_path: Path) -> None:
     assert running_backend({}, absent) == "native"
     absent.write_text("none")
     assert running_backend({"RUN_BACKEND": "native"}, absent) == "sgx"
+
+
+def test_an_enclave_with_a_weakness_is_not_said_to_protect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "ATTESTATION_TYPE", tmp_path / "attestation_type")
+    assert script.run_facts({})["protected_from_host"] is False
+    (tmp_path / "attestation_type").write_text("dcap")
+    facts = script.run_facts({"torch": "2"})
+    assert (facts["backend"], facts["protected_from_host"]) == ("sgx", True)
+    assert "insecure" not in facts
+    monkeypatch.setenv("RUN_INSECURE", "debug-enclave,log-level")
+    facts = script.run_facts({})
+    assert (facts["backend"], facts["protected_from_host"]) == ("sgx", False)
+    assert facts["insecure"] == ["debug-enclave", "log-level"]
 
 
 def test_a_record_is_held_to_its_schema() -> None:

@@ -92,6 +92,15 @@ def test_the_network_is_handed_over_encrypted(mode: str, key: str) -> None:
     assert ("insecure__keys" in fs) == (mode == "direct")
 
 
+def test_the_script_is_told_what_weakens_its_enclave() -> None:
+    def told(*insecure: str, mode: str = "sgx") -> Any:
+        return settled(made(), mode, *insecure)["loader"]["env"].get("RUN_INSECURE")
+
+    assert told() is None
+    assert told("debug-enclave", "allow-all-but-log") == "allow-all-but-log,debug-enclave"
+    assert told(mode="direct") == "insecure-keys"
+
+
 def test_the_threads_of_torch_are_measured_and_have_room() -> None:
     few, many = settled(made(), threads=2), settled(made(), threads=20)
     assert few["loader"]["env"]["OMP_NUM_THREADS"] == "2"

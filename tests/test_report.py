@@ -55,8 +55,10 @@ def verdicts(tmp_path: Path) -> list[Verdict]:
     ]
 
 
-def page(verdicts: list[Verdict], scratch: list[dict[str, Any]] | None = None) -> str:
-    return report.render(RECORD, epochs(2), scratch, verdicts, b"\x89PNG")
+def page(
+    verdicts: list[Verdict], scratch: list[dict[str, Any]] | None = None, **more: object
+) -> str:
+    return report.render({**RECORD, **more}, epochs(2), scratch, verdicts, b"\x89PNG")
 
 
 @pytest.mark.parametrize(("count", "scratch"), [(1, None), (15, None), (2, 3)])
@@ -68,6 +70,15 @@ def test_the_curves_are_a_picture(count: int, scratch: int | None) -> None:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(2**20) or []}
     assert (0, 0x72, 0xB2) in colours
     assert ((0xD5, 0x5E, 0) in colours) == bool(scratch)
+
+
+def test_protection_is_claimed_for_an_enclave_without_weaknesses_alone(
+    verdicts: list[Verdict],
+) -> None:
+    claim = "trained inside an enclave: kept from"
+    assert claim in page(verdicts)
+    assert claim not in page(verdicts, insecure=["debug-enclave"])
+    assert claim not in page(verdicts, backend="direct", protected_from_host=False)
 
 
 def test_the_page_needs_no_other_file(verdicts: list[Verdict]) -> None:

@@ -45,6 +45,16 @@ def test_a_shielded_run_is_written_down_with_its_measurement(chosen: Settings) -
     }
 
 
+def test_a_weakness_that_was_built_in_is_said_before_a_run(
+    chosen: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enclaves.warn_of_weaknesses("gsc-x")
+    assert capsys.readouterr().err == (
+        "gsc-x has insecure options built in: log-level; do not count on it to keep this "
+        "machine's owner out\n"
+    )
+
+
 def test_a_plain_run_is_written_down_with_its_image(chosen: Settings) -> None:
     trained(chosen, "docker")
     write_down(chosen, "docker", "x")

@@ -217,6 +217,7 @@ def _classify_in_container(
     image, arguments = enclaves.runnable(settings, INFER, backend)
     if backend == "sgx":
         enclaves.check_can_hand_over(settings)
+        enclaves.warn_of_weaknesses(image)
     clean_result(infer)
     who = run.this_person()
     is_sealed = backends.seals(settings, backend)

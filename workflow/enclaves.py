@@ -16,7 +16,7 @@ from workflow.errors import WorkflowError
 from workflow.gsc import Measurement
 from workflow.gsc_checkout import check_checkout, environment
 from workflow.images import LABEL, ROLES, image_name
-from workflow.notes import answer, is_colourful, red
+from workflow.notes import answer, is_colourful, note, red
 from workflow.settings import PROJECT, GscSettings, Settings
 
 if TYPE_CHECKING:
@@ -186,6 +186,15 @@ def insecure_options(name: str) -> list[str]:
 
     image = docker_api.find_image(gsc.signed_name(name))
     return _insecure(image) if image else []
+
+
+def warn_of_weaknesses(image: str) -> None:
+    """Say, before a signed image runs in an enclave, which insecure options it has built in."""
+    if options := insecure_options(image.removeprefix("gsc-")):
+        note(
+            f"{image} has insecure options built in: {', '.join(options)}; do not count on it to "
+            "keep this machine's owner out"
+        )
 
 
 def _insecure(image: Image) -> list[str]:

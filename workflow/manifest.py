@@ -11,7 +11,7 @@ from typing import Any
 import tomli
 import tomli_w
 
-from pytorch_common.contract import HANDOVER_DIR, IN_DIR, OUT_DIR
+from pytorch_common.contract import HANDOVER_DIR, IN_DIR, INSECURE_VARIABLE, OUT_DIR
 from workflow.errors import WorkflowError
 from workflow.settings import GRAMINE, PROJECT
 
@@ -75,7 +75,7 @@ def settle(made: Manifest, *, mode: str, threads: int, insecure: frozenset[str])
     """Return the manifest that is signed: GSC's, with ours merged in, pruned and sorted.
 
     ``threads`` of torch decide thread variables and room for threads. ``insecure`` options that are
-    a key of the manifest are set here.
+    a key of the manifest are set here. All that the linter finds in it is told to the script.
 
     Raises: WorkflowError where GSC's manifest has no trusted files to be pruned.
     """
@@ -90,6 +90,8 @@ def settle(made: Manifest, *, mode: str, threads: int, insecure: frozenset[str])
     if "allow-all-but-log" in insecure:
         sgx["file_check_policy"] = "allow_all_but_log"
     sgx["trusted_files"] = prune(sgx.get("trusted_files", []), **rules)
+    if found := sorted({finding.option for finding in lint(settled, mode)}):
+        settled["loader"]["env"][INSECURE_VARIABLE] = ",".join(found)
     return settled
 
 

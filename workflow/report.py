@@ -137,6 +137,7 @@ def render(
     wrong = sorted((each for each in verdicts if each.found != each.true), key=_most_certain_first)
     return environment.from_string(TEMPLATE.read_text()).render(
         record=record,
+        is_protected=record["protected_from_host"] and not record.get("insecure"),
         history=history,
         scratch_best=max((epoch["val_accuracy"] for epoch in scratch), default=0) if scratch else 0,
         curves=data_uri(curves, "image/png"),

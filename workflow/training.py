@@ -170,6 +170,7 @@ def _train_in_container(settings: Settings, backend: str, *, resume: bool) -> No
     out, sealed = settings.train.out, _sealed_folders(settings, backend)
     if backend == "sgx":
         enclaves.check_can_hand_over(settings)
+        enclaves.warn_of_weaknesses(image)
     if docker_api.remove_left_over(out):
         note(f"{shown(out)}: the container of a killed run was still here, and is stopped")
     # An image goes on from any checkpoint that it finds, so a run from the start finds none.
