@@ -36,7 +36,7 @@ TRANSFORMS = {
 
 
 def main() -> None:
-    """Train as the tutorial does and print the history of the validation accuracy."""
+    """Train as the tutorial does and print what it prints of each epoch, as one line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
@@ -64,7 +64,7 @@ def main() -> None:
     optimizer = optim.SGD(trained, lr=0.001, momentum=0.9)
     started = time.monotonic()
     history = train_model(model, loaders, optimizer, args.epochs)
-    print(json.dumps({"val_correct": history, "loop_s": time.monotonic() - started}))  # noqa: T201
+    print(json.dumps({**history, "loop_s": time.monotonic() - started}))  # noqa: T201
 
 
 def initialize_model(arch: str, weights: Path, feature_extract: bool) -> nn.Module:
@@ -79,10 +79,14 @@ def initialize_model(arch: str, weights: Path, feature_extract: bool) -> nn.Modu
 
 def train_model(
     model: nn.Module, loaders: dict[str, Any], optimizer: optim.Optimizer, epochs: int
-) -> list[int]:
-    """Train and validate for all epochs, keep the best weights; return how many were right."""
+) -> dict[str, list[float]]:
+    """Train and validate for all epochs, keep the best weights.
+
+    Returns by epoch the mean loss of the training images and how many validation images were right.
+    """
     criterion = nn.CrossEntropyLoss()
-    best, best_weights, history = -1, copy.deepcopy(model.state_dict()), []
+    best, best_weights = -1, copy.deepcopy(model.state_dict())
+    history: dict[str, list[float]] = {"train_loss": [], "val_correct": []}
     for _ in range(epochs):
         for phase in ("train", "val"):
             model.train(phase == "train")
@@ -97,8 +101,10 @@ def train_model(
                         optimizer.step()
                 loss_sum += loss.item() * images.size(0)
                 correct += int((logits.argmax(1) == labels).sum())
-            if phase == "val":
-                history.append(correct)
+            if phase == "train":
+                history["train_loss"].append(loss_sum / len(loaders[phase].dataset))
+            else:
+                history["val_correct"].append(correct)
                 if correct > best:
                     best, best_weights = correct, copy.deepcopy(model.state_dict())
     model.load_state_dict(best_weights)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import PROJECT
 from workflow import bench, comparisons, dataset, handover, measure, training
+from workflow.comparisons import Outcome
 from workflow.errors import WorkflowError
 from workflow.measure import Measured
 from workflow.settings import (
@@ -48,24 +49,44 @@ def test_the_table_is_markdown_with_the_ratio_of_each_round() -> None:
     ]
 
 
+def outcomes(*right: int) -> list[Outcome]:
+    return [Outcome(number, number / 1000) for number in right]
+
+
 def test_accuracies_have_a_standard_error() -> None:
-    row = comparisons.accuracies([140, 142, 144], 200)
-    assert row == {"right_of_200,_by_seed": "140, 142, 144", "mean": 0.71, "standard_error": 0.0058}
-    assert comparisons.accuracies([140], 200)["standard_error"] == 0.0
+    assert comparisons.accuracies(outcomes(140, 142, 144), 200) == {
+        "right_of_200,_by_seed": "140, 142, 144",
+        "mean": 0.71,
+        "standard_error": 0.0058,
+        "last_training_loss": "0.1420 ± 0.0012",
+    }
+    assert comparisons.accuracies(outcomes(140), 200)["standard_error"] == 0.0
 
 
 def test_accuracies_are_so_many_standard_errors_of_their_difference_apart() -> None:
-    yard, own = comparisons.accuracies([140, 142, 144], 200), comparisons.accuracies([141], 200)
+    yard, own = (comparisons.accuracies(outcomes(*r), 200) for r in ((140, 142, 144), (141,)))
     assert comparisons.apart(yard, own) == -0.86  # (0.705 - 0.71) / 0.0058
     assert comparisons.apart(own, own) == 0.0
 
 
 @pytest.mark.slow
 def test_seeds_are_compared(tiny_settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.bench(tiny_settings, "accuracy", rounds=2, method="full", as_json=True)
-    yardstick, own = json.loads(capsys.readouterr().out)["rows"]
-    assert [len(row["right_of_6,_by_seed"].split(", ")) for row in (yardstick, own)] == [2, 2]
+    alone = replace(tiny_settings.train, threads=1)
+    bench.bench(
+        replace(tiny_settings, train=alone), "accuracy", rounds=3, method="full", as_json=True
+    )
+    said = capsys.readouterr()
+    yardstick, own = json.loads(said.out)["rows"]
     assert own["standard_errors_apart"] == comparisons.apart(yardstick, own)
+    seeds = zip(
+        yardstick["right_of_6,_by_seed"].split(", "),
+        own["right_of_6,_by_seed"].split(", "),
+        strict=True,
+    )
+    lines = [f"full, seed {n}: yardstick {y}, ours {o}" for n, (y, o) in enumerate(seeds)]
+    assert len(lines) == 3
+    assert sorted(said.err.splitlines()) == lines  # in whichever order they end
+    assert yardstick["last_training_loss"] != own["last_training_loss"]
 
 
 def test_results_must_agree() -> None:

@@ -7,11 +7,19 @@ import math
 import statistics
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pytorch_common.contract import FEATURE_EXTRACT, FULL, RESULT_JSON_FILE, available_threads
+from pytorch_common.contract import (
+    FEATURE_EXTRACT,
+    FULL,
+    HISTORY_FILE,
+    RESULT_JSON_FILE,
+    available_threads,
+)
 from workflow import classification, dataset, handover, model, training
 from workflow.errors import WorkflowError
 from workflow.measure import BENCHMARKS, Measured, ours, usual
@@ -26,6 +34,15 @@ YARDSTICK_ARCHITECTURES = ("squeezenet1_0", "squeezenet1_1")
 STREAMED = "as they are, none kept"
 TIMES = 10
 """How many times the images are taken to see what a larger data set costs."""
+
+
+class Outcome(NamedTuple):
+    """Say what came of training with one seed."""
+
+    right: int
+    """Validation images right in the best epoch."""
+    train_loss: float
+    """Mean loss of the training images in the last epoch."""
 
 
 def compare_training(methods: Sequence[str], settings: Settings, rounds: int) -> list[Row]:
@@ -83,28 +100,45 @@ def compare_classifying(settings: Settings, rounds: int) -> list[Row]:
 
 
 def compare_accuracy(methods: Sequence[str], settings: Settings, rounds: int) -> list[Row]:
-    """Train with as many seeds as rounds, the tutorial's loop and ours; compare the accuracies."""
+    """Train with as many seeds as rounds, the tutorial's loop and ours; compare the accuracies.
+
+    Several seeds run side by side where one leaves processors free: ``--threads 1``.
+    """
     _check(settings)
     weights = model.base_weights(settings)
     count = len(dataset.image_files(settings.data.dir / "val"))
     rows = []
     for method in methods:
-        usual_right, our_right = [], []
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            for seed in range(rounds):
-                chosen = with_train(settings, method=method, out=Path(folder), seed=seed)
-                usual_right.append(
-                    max(json.loads(_tutorial(chosen, weights).answer)["val_correct"])
-                )
-                ours(str(TRAIN_SCRIPT), training.train_args(chosen, weights))
-                metrics = handover.read_record(chosen.train.out)["metrics"]
-                our_right.append(metrics["best_val_correct"])
-                note(f"{method}, seed {seed}: yardstick {usual_right[-1]}, ours {our_right[-1]}")
+        chosen = with_train(settings, method=method)
+        at_once = max(1, available_threads() // chosen.train.threads)
+        with (
+            tempfile.TemporaryDirectory(prefix="bench-") as folder,
+            ThreadPoolExecutor(at_once) as pool,
+        ):
+            train_both = partial(_train_both, chosen, weights, Path(folder))
+            usual_outcomes, our_outcomes = zip(*pool.map(train_both, range(rounds)), strict=True)
         what = {"what": f"{method}, {settings.arch}, {settings.train.epochs} epochs"}
-        yard, own = accuracies(usual_right, count), accuracies(our_right, count)
+        yard, own = accuracies(usual_outcomes, count), accuracies(our_outcomes, count)
         rows.append({**what, "who": "yardstick", **yard})
         rows.append({**what, "who": "ours", **own, "standard_errors_apart": apart(yard, own)})
     return rows
+
+
+def _train_both(
+    settings: Settings, weights: Path, folder: Path, seed: int
+) -> tuple[Outcome, Outcome]:
+    """Train with the seed, the tutorial's loop and ours, and return what came of each."""
+    chosen = with_train(settings, seed=seed, out=folder / str(seed))
+    usual_history = json.loads(_tutorial(chosen, weights).answer)
+    ours(str(TRAIN_SCRIPT), training.train_args(chosen, weights))
+    history = json.loads((chosen.train.out / HISTORY_FILE).read_text())["epochs"]
+    both = (
+        Outcome(max(usual_history["val_correct"]), usual_history["train_loss"][-1]),
+        Outcome(max(epoch["val_correct"] for epoch in history), history[-1]["train_loss"]),
+    )
+    rights = f"yardstick {both[0].right}, ours {both[1].right}"
+    note(f"{settings.train.method}, seed {seed}: {rights}")
+    return both
 
 
 def compare_scale(methods: Sequence[str], settings: Settings, rounds: int) -> list[Row]:
@@ -165,15 +199,24 @@ def multiply(data: Path, target: Path) -> None:
             (many / str(number)).symlink_to(folder)
 
 
-def accuracies(right: Sequence[int], count: int) -> Row:
-    """Return how many were right with each seed, their mean share and its standard error."""
-    shares = [number / count for number in right]
-    error = statistics.stdev(shares) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
+def accuracies(outcomes: Sequence[Outcome], count: int) -> Row:
+    """Return how many of ``count`` were right with each seed, their mean share and its error.
+
+    Beside it the mean training loss of the last epoch, on which a difference would show first.
+    """
+    share = [outcome.right / count for outcome in outcomes]
+    loss = [outcome.train_loss for outcome in outcomes]
     return {
-        f"right_of_{count},_by_seed": ", ".join(map(str, right)),
-        "mean": round(statistics.mean(shares), 4),
-        "standard_error": round(error, 4),
+        f"right_of_{count},_by_seed": ", ".join(str(outcome.right) for outcome in outcomes),
+        "mean": round(statistics.mean(share), 4),
+        "standard_error": round(standard_error(share), 4),
+        "last_training_loss": f"{statistics.mean(loss):.4f} ± {standard_error(loss):.4f}",
     }
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Return the standard error of the mean, 0 of a single value."""
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
 
 def apart(yard: Row, own: Row) -> float:
