@@ -60,7 +60,8 @@ def usable_key(gsc: GscSettings, path: Path) -> Iterator[Path]:
     """Yield a key that GSC can use as it is: checked, and without a pass phrase.
 
     A key with a pass phrase is opened here, because GSC would put the phrase on a command line and
-    into a build argument; the opened one lies in memory, for this user alone, until it is used.
+    into a build argument; the opened one lies in the memory of this process, of which nothing is
+    left, however the process ends.
 
     Raises: WorkflowError where it is no key for SGX.
     """
@@ -68,10 +69,7 @@ def usable_key(gsc: GscSettings, path: Path) -> Iterator[Path]:
     if opened is None:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="key-", dir=_memory_folder()) as folder:
-        file = Path(folder) / "key.pem"
-        file.touch(mode=0o600)
-        file.write_bytes(opened)
+    with _held(opened) as file:
         yield file
 
 
@@ -142,6 +140,22 @@ def _passphrase(gsc: GscSettings, path: Path) -> bytes:
     return getpass.getpass(f"pass phrase of {path}: ").encode()
 
 
-def _memory_folder() -> str | None:
-    """Return a folder that is no disk, None where the system has none."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - not /tmp
+@contextlib.contextmanager
+def _held(data: bytes) -> Iterator[Path]:
+    """Yield a path under which this user's programs read the data, as long as this one runs.
+
+    On Linux that is no file; elsewhere, where there is no enclave either, a temporary one.
+    """
+    with contextlib.ExitStack() as stack:
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("signing-key")
+            os.fchmod(descriptor, 0o600)
+            file = stack.enter_context(os.fdopen(descriptor, "wb", buffering=0))
+            path = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="key-"))
+            path = Path(folder) / "key.pem"
+            path.touch(mode=0o600)
+            file = stack.enter_context(path.open("wb", buffering=0))
+        file.write(data)
+        yield path
