@@ -221,6 +221,22 @@ def test_an_opened_key_is_gone_after_a_failure_too(
     assert not left[0].exists()
 
 
+def test_no_copy_of_a_key_is_left_where_gsc_builds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copies = [tmp_path / name / "gsc-signer-key.pem" for name in ("gsc-a", "gsc-b:direct")]
+    for path in copies:
+        path.parent.mkdir()
+    copies[0].write_text("of an earlier GSC")
+    with pytest.raises(KeyboardInterrupt), signing.no_copy_left(tmp_path):
+        assert not copies[0].exists()
+        copies[1].write_text("of this one, which is killed")
+        raise KeyboardInterrupt
+    assert not copies[1].exists()
+    end = "the copy of a signing key that a killed GSC left is deleted"
+    assert capsys.readouterr().err.splitlines() == [f"{path}: {end}" for path in copies]
+
+
 def test_a_wrong_pass_phrase_a_missing_file_and_no_terminal_are_one_line_each(
     write: Callable[[bytes], Path],
     signing_key: rsa.RSAPrivateKey,

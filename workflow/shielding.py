@@ -15,7 +15,7 @@ from workflow.gsc_checkout import check_checkout, run_gsc
 from workflow.images import ROLES, image_name
 from workflow.notes import note
 from workflow.settings import AUTO, GRAMINE, GRAPHENE, PROJECT, GscSettings, Settings
-from workflow.signing import ensure_key, usable_key
+from workflow.signing import ensure_key, no_copy_left, usable_key
 
 SETTLED = PROJECT / "out" / "gsc"
 
@@ -213,7 +213,7 @@ def _sign(checkout: GscSettings, name: str, key: Path) -> None:
     # GSC copies the key below this folder for a moment; nobody else shall look in.
     (checkout.dir / "build").mkdir(mode=0o700, exist_ok=True)
     (checkout.dir / "build").chmod(0o700)
-    with usable_key(checkout, key) as usable:
+    with usable_key(checkout, key) as usable, no_copy_left(checkout.dir / "build"):
         lines = run_gsc(gsc.sign_command(name, usable), checkout, f"gsc sign-image {name}")
     signed, unsigned = (
         docker_api.find_image(image) for image in (gsc.signed_name(name), gsc.unsigned_name(name))

@@ -23,6 +23,9 @@ KEY_BITS = 3072
 KEY_EXPONENT = 3
 """What SGX takes. Source: Intel SDM, volume 3D, "SIGSTRUCT"."""
 
+KEY_COPY = "gsc-signer-key.pem"
+"""The name of the copy that GSC builds with. Source: gsc.py, gsc_sign_image."""
+
 _MAKE = f"make another: openssl genrsa -{KEY_EXPONENT} -out KEY {KEY_BITS}"
 
 AskPassphrase = Callable[[], bytes]
@@ -73,6 +76,19 @@ def usable_key(gsc: GscSettings, path: Path) -> Iterator[Path]:
         yield file
 
 
+@contextlib.contextmanager
+def no_copy_left(folder: Path) -> Iterator[None]:
+    """Leave no copy of a key below the folder in which GSC builds.
+
+    GSC deletes its own, unless it is killed before that, now or at an earlier time.
+    """
+    try:
+        _delete_copies(folder)
+        yield
+    finally:
+        _delete_copies(folder)
+
+
 def open_key(path: Path, ask: AskPassphrase) -> bytes | None:
     """Check the key; return its PEM without pass phrase where it has one, else None.
 
@@ -95,6 +111,12 @@ def open_key(path: Path, ask: AskPassphrase) -> bytes | None:
             serialization.NoEncryption(),
         )
     )
+
+
+def _delete_copies(folder: Path) -> None:
+    for path in folder.rglob(KEY_COPY):
+        path.unlink()
+        note(f"{path}: the copy of a signing key that a killed GSC left is deleted")
 
 
 def _check(key: object, path: Path) -> None:
