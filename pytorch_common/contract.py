@@ -76,6 +76,8 @@ ANSWER_PREFIX = "::answer "
 BACKEND_VARIABLE = "RUN_BACKEND"
 INSECURE_VARIABLE = "RUN_INSECURE"
 """In a settled manifest, so measured: the insecure options that were admitted into it."""
+PIPE_CLOSED = 141
+"""Exit status of a program whose output nobody reads any more, as in ``| head``: 128 + SIGPIPE."""
 NET_SHA256_VARIABLE = "INFER_NET_SHA256"
 EXPORT_VARIABLE = "TRAIN_EXPORT_NET"
 

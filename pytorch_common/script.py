@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -15,6 +16,7 @@ from pytorch_common.contract import (
     ANSWER_PREFIX,
     ANSWER_VARIABLE,
     INSECURE_VARIABLE,
+    PIPE_CLOSED,
     PROGRESS_PREFIX,
     PROGRESS_VARIABLE,
     running_backend,
@@ -33,10 +35,13 @@ def run_script(main: Callable[[Sequence[str]], int]) -> int:
     """Run ``main`` on the command line's arguments and return the exit status.
 
     A RunError, a full disk and a file that may not be touched are one line and status 1, Ctrl-C is
-    status 130; anything else is a bug and keeps its traceback.
+    status 130, PIPE_CLOSED that of a reader who has gone; anything else is a bug and keeps its
+    traceback.
     """
     try:
         return main(sys.argv[1:])
+    except BrokenPipeError:
+        return PIPE_CLOSED
     except RunError as error:
         note(f"error: {error}")
         return 1
@@ -56,8 +61,9 @@ def leave(status: int) -> NoReturn:
     Python would first take apart all that torch has made, which is a tenth of a short run and
     helps nobody.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
     os._exit(status)
 
 

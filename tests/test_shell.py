@@ -96,6 +96,32 @@ def test_a_traceback_is_shown_whole(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "ValueError: a bug" in err
 
 
+def test_a_run_that_is_killed_says_so_with_137(tmp_path: Path) -> None:
+    path = script(tmp_path, "import signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(WorkflowError) as caught:
+        run.run_native(path, [])
+    assert caught.value.message == "script.py was killed from outside (status 137)"
+    assert caught.value.code == 137
+
+
+def test_a_reader_who_has_gone_ends_a_program_without_a_word(tmp_path: Path) -> None:
+    by_script = script(
+        tmp_path,
+        "from pytorch_common.script import answer, leave, run_script\n"
+        "leave(run_script(lambda argv: answer('x')))",
+    )
+    codes = [
+        "from workflow.notes import answer; answer('x')",
+        f"from workflow import run; run.run_native({by_script!r}, [])",
+    ]
+    for code in codes:
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(python(code), cwd=PROJECT, stdout=writing, stderr=subprocess.PIPE)
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_a_run_that_is_interrupted_says_so_with_130(tmp_path: Path) -> None:
     path = script(tmp_path, "import signal; os.kill(os.getppid(), signal.SIGINT); signal.pause()")
     with pytest.raises(WorkflowError) as caught:

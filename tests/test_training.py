@@ -49,6 +49,18 @@ def test_from_images_to_an_answer(
     assert result["label"] in ("green", "red")
 
 
+def test_no_answer_is_told_from_an_answer_with_a_file_that_is_no_image(
+    tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_made(tiny_settings)
+    handover.copy_net(tiny_settings)
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise ValueError('a bug')")
+    monkeypatch.setattr(classification.run, "INFER_SCRIPT", broken)
+    with pytest.raises(WorkflowError, match=r"^pytorchexample\.py failed; its lines stand above$"):
+        classification.classify(tiny_settings, ["x.png"])
+
+
 def test_a_sealed_image_has_no_second_method_to_compare_with(
     tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

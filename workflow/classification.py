@@ -63,6 +63,8 @@ def classify(
         status = _classify_in_container(settings, backend, names, quiet=as_json or quiet)
     if as_json and (infer.out / RESULT_JSON_FILE).is_file():
         answer((infer.out / RESULT_JSON_FILE).read_text().rstrip("\n"))
+    if status and not (infer.out / RESULT_JSON_FILE).is_file():
+        raise WorkflowError("pytorchexample.py failed; its lines stand above", code=status)
     if status:
         raise WorkflowError("not every file was an image; the lines above name them", code=status)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pytorch_common.contract import PIPE_CLOSED
 from workflow.paths import shorten
 
 
@@ -14,8 +15,16 @@ def note(line: str) -> None:
 
 
 def answer(line: str) -> None:
-    """Print one line of the answer to standard output."""
-    print(line, flush=True)  # noqa: T201
+    """Print one line of the answer to standard output.
+
+    Raises: SystemExit with PIPE_CLOSED where nobody reads it any more, as in ``| head``.
+    """
+    try:
+        print(line, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere, instead of failing once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(PIPE_CLOSED) from None
 
 
 def is_colourful() -> bool:

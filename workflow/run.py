@@ -15,6 +15,7 @@ from typing import Any
 from pytorch_common.contract import (
     ANSWER_PREFIX,
     BACKEND_VARIABLE,
+    PIPE_CLOSED,
     PROGRESS_PREFIX,
     PROGRESS_VARIABLE,
     RUNTIME_VARIABLES,
@@ -112,8 +113,8 @@ def native_environment(environ: dict[str, str]) -> dict[str, str]:
 def run_native(script: str, args: Sequence[str], *, stdin: bytes = b"", quiet: bool = False) -> int:
     """Run the script natively; return its status where it ends without an error of its own.
 
-    Raises: WorkflowError with the script's own line and status where it ends with one; with
-    status 130 after Ctrl-C.
+    Raises: WorkflowError with the script's own line and status where it ends with one, or with how
+    it ended otherwise; with status 130 after Ctrl-C. SystemExit where nobody reads the answers.
     """
     lines = ScriptLines()
     try:
@@ -128,8 +129,13 @@ def run_native(script: str, args: Sequence[str], *, stdin: bytes = b"", quiet: b
         raise WorkflowError("interrupted", code=130) from None
     finally:
         lines.close()
+    if status == PIPE_CLOSED:
+        raise SystemExit(status)
     if lines.error:
         raise WorkflowError(lines.error, code=status or 1)
+    if status > 1:
+        line = gramine.ended(Path(script).name, status, out_of_memory=False)
+        raise WorkflowError(line, code=status)
     return status
 
 

@@ -33,7 +33,7 @@ def passthrough(argv: Sequence[str], *, cwd: Path | None = None) -> int:
     """Run the command on this terminal and return its status."""
     sys.stdout.flush()
     with _stopped_at_the_end(subprocess.Popen(argv, cwd=cwd)) as process:  # noqa: S603
-        return process.wait()
+        return _status(process)
 
 
 def stream(
@@ -63,7 +63,7 @@ def stream(
             _feed(process.stdin, stdin)
             for line in process.stderr:
                 on_line(line.decode(errors="replace").rstrip("\r\n"))
-        return process.wait()
+        return _status(process)
 
 
 def stream_both(
@@ -94,12 +94,18 @@ def stream_both(
         with process.stdout:
             for line in process.stdout:
                 on_line(line.decode(errors="replace").rstrip("\r\n"))
-        return process.wait()
+        return _status(process)
 
 
 def quote(argv: Sequence[str]) -> str:
     """Return the command as a person would paste it."""
     return shlex.join(argv)
+
+
+def _status(process: subprocess.Popen[bytes]) -> int:
+    """Return the status with which the process ends, 128 and the signal's number if by one."""
+    status = process.wait()
+    return status if status >= 0 else 128 - status
 
 
 def _feed(pipe: Any, data: bytes) -> None:

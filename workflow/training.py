@@ -160,7 +160,7 @@ def _train_native(settings: Settings, weights: Path | None, *, resume: bool) -> 
     args = [*train_args(settings, weights), *(["--resume"] if resume else [])]
     status = run.run_native(str(run.TRAIN_SCRIPT), args)
     if status:
-        raise WorkflowError(f"train.py ended with status {status}", code=status)
+        raise WorkflowError("train.py failed; its lines stand above", code=status)
 
 
 def _train_in_container(settings: Settings, backend: str, *, resume: bool) -> None:
@@ -179,7 +179,7 @@ def _train_in_container(settings: Settings, backend: str, *, resume: bool) -> No
         spec = train_spec(settings, backend, image, user=user, arguments=arguments)
         status = run.run_container(spec, backend)
     if status:
-        raise WorkflowError(f"train.py ended with status {status}; see above", code=status)
+        raise WorkflowError("train.py failed; its lines stand above", code=status)
     _write_down(settings, backend, image)
 
 
