@@ -114,9 +114,9 @@ def client_is_closed() -> Iterator[None]:
     yield
     from workflow import docker_api
 
-    if docker_api._client.cache_info().currsize:
-        docker_api._client().close()
-        docker_api._client.cache_clear()
+    if docker_api.client.cache_info().currsize:
+        docker_api.client().close()
+        docker_api.client.cache_clear()
 
 
 @pytest.fixture(scope="session")

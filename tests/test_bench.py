@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
-from workflow import bench, comparisons, dataset, handover, measure, training
-from workflow.comparisons import Outcome
+from workflow import bench, comparisons, dataset, handover, measure, seeds, training
 from workflow.errors import WorkflowError
 from workflow.measure import Measured
+from workflow.seeds import Outcome
 from workflow.settings import (
     DataSettings,
     ModelSettings,
@@ -54,19 +54,19 @@ def outcomes(*right: int) -> list[Outcome]:
 
 
 def test_accuracies_have_a_standard_error() -> None:
-    assert comparisons.accuracies(outcomes(140, 142, 144), 200) == {
+    assert seeds.accuracies(outcomes(140, 142, 144), 200) == {
         "right_of_200,_by_seed": "140, 142, 144",
         "mean": 0.71,
         "standard_error": 0.0058,
         "last_training_loss": "0.1420 ± 0.0012",
     }
-    assert comparisons.accuracies(outcomes(140), 200)["standard_error"] == 0.0
+    assert seeds.accuracies(outcomes(140), 200)["standard_error"] == 0.0
 
 
 def test_accuracies_are_so_many_standard_errors_of_their_difference_apart() -> None:
-    yard, own = (comparisons.accuracies(outcomes(*r), 200) for r in ((140, 142, 144), (141,)))
-    assert comparisons.apart(yard, own) == -0.86  # (0.705 - 0.71) / 0.0058
-    assert comparisons.apart(own, own) == 0.0
+    yard, own = (seeds.accuracies(outcomes(*r), 200) for r in ((140, 142, 144), (141,)))
+    assert seeds.apart(yard, own) == -0.86  # (0.705 - 0.71) / 0.0058
+    assert seeds.apart(own, own) == 0.0
 
 
 @pytest.mark.slow
@@ -77,13 +77,13 @@ def test_seeds_are_compared(tiny_settings: Settings, capsys: pytest.CaptureFixtu
     )
     said = capsys.readouterr()
     yardstick, own = json.loads(said.out)["rows"]
-    assert own["standard_errors_apart"] == comparisons.apart(yardstick, own)
-    seeds = zip(
+    assert own["standard_errors_apart"] == seeds.apart(yardstick, own)
+    by_seed = zip(
         yardstick["right_of_6,_by_seed"].split(", "),
         own["right_of_6,_by_seed"].split(", "),
         strict=True,
     )
-    lines = [f"full, seed {n}: yardstick {y}, ours {o}" for n, (y, o) in enumerate(seeds)]
+    lines = [f"full, seed {n}: yardstick {y}, ours {o}" for n, (y, o) in enumerate(by_seed)]
     assert len(lines) == 3
     assert sorted(said.err.splitlines()) == lines  # in whichever order they end
     assert yardstick["last_training_loss"] != own["last_training_loss"]

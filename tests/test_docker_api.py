@@ -16,7 +16,7 @@ import docker
 import pytest
 
 from tests.conftest import PROJECT, SMALL_OS, SOCKETS
-from workflow import docker_api
+from workflow import docker_api, docker_containers
 from workflow.containers import ContainerSpec, Mount
 from workflow.errors import WorkflowError
 
@@ -46,7 +46,7 @@ def shell(image: str, script: str, **more: Any) -> ContainerSpec:
 def outcome(spec: ContainerSpec) -> tuple[int, list[str], list[str]]:
     out: list[str] = []
     err: list[str] = []
-    return docker_api.run(spec, out.append, err.append).status, out, err
+    return docker_containers.run(spec, out.append, err.append).status, out, err
 
 
 def test_an_image_is_described_and_a_missing_one_is_none(tiny_image: str) -> None:
@@ -135,7 +135,7 @@ def test_lines_of_both_streams_come_as_they_are_written_and_the_status_is_kept(
         return lambda line: events.append((stream, line, time.monotonic()))
 
     script = "echo one; sleep .5; echo two >&2; sleep .5; printf 'three\\r\\nfour'; exit 7"
-    ended = docker_api.run(shell(tiny_image, script), take("out"), take("err"))
+    ended = docker_containers.run(shell(tiny_image, script), take("out"), take("err"))
     assert (ended.status, ended.out_of_memory) == (7, False)
     assert [event[:2] for event in events] == [
         *(("out", "one"), ("err", "two"), ("out", "three"), ("out", "four"))
@@ -182,7 +182,7 @@ def test_a_container_that_is_killed_from_outside_says_137(
         (container,) = client.containers.list(filters={"ancestor": tiny_image})
         container.kill()
 
-    ended = docker_api.run(shell(tiny_image, "echo up; exec sleep 60"), kill, print)
+    ended = docker_containers.run(shell(tiny_image, "echo up; exec sleep 60"), kill, print)
     assert (ended.status, ended.out_of_memory) == (137, False)
 
 
@@ -193,20 +193,22 @@ def test_an_error_in_the_taking_of_lines_stops_the_container(
         raise RuntimeError(line)
 
     with pytest.raises(RuntimeError, match="up"):
-        docker_api.run(shell(tiny_image, "echo up; exec sleep 60"), stop, stop)
+        docker_containers.run(shell(tiny_image, "echo up; exec sleep 60"), stop, stop)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_stops_the_container_and_leaves_nothing(
     number: int, status: int, tiny_image: str, left: list[Any]
 ) -> None:
     code = f"""
 import sys
-from workflow import docker_api
+from workflow import docker_containers
 from workflow.containers import ContainerSpec
 spec = ContainerSpec({tiny_image!r}, {USER!r}, ("/bin/sh", "-c", "echo up; exec sleep 60"))
 try:
-    docker_api.run(spec, lambda line: print(line, flush=True), print)
+    docker_containers.run(spec, lambda line: print(line, flush=True), print)
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -233,7 +235,7 @@ def test_what_cannot_be_started_is_one_line(
 ) -> None:
     facts: dict[str, Any] = {"image": tiny_image, "user": USER, "arguments": ("true",)}
     with pytest.raises(WorkflowError) as caught:
-        docker_api.run(ContainerSpec(**{**facts, **change}), print, print)
+        docker_containers.run(ContainerSpec(**{**facts, **change}), print, print)
     assert caught.value.message.startswith("docker: ")
     assert reason in caught.value.message
     assert "\n" not in caught.value.message

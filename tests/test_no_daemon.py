@@ -16,7 +16,7 @@ pytestmark = [*SOCKETS]
 ASKED = {
     "find": "docker_api.find_image('x')",
     "build": "docker_api.build_files({}, tag='x', labels={}, on_line=print)",
-    "run": "docker_api.run(ContainerSpec('x', '1:1'), print, print)",
+    "run": "docker_containers.run(ContainerSpec('x', '1:1'), print, print)",
     "describe": "docker_api.daemon()",
 }
 
@@ -54,7 +54,7 @@ def test_whatever_is_asked_of_it(what: str, tmp_path: Path) -> None:
     code = f"""
 import os
 os.environ["DOCKER_HOST"] = "unix:///nonexistent"
-from workflow import docker_api
+from workflow import docker_api, docker_containers
 from workflow.containers import ContainerSpec
 from workflow.errors import WorkflowError
 try:

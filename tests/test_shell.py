@@ -52,7 +52,9 @@ def test_an_error_while_reading_leaves_no_process_behind(tmp_path: Path) -> None
         os.kill(seen[0], 0)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_to_the_runner_ends_the_script_too(number: int, status: int) -> None:
     child = "import os,sys,time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(60)"
     code = f"""
@@ -71,6 +73,17 @@ except KeyboardInterrupt:
         assert runner.wait(20) == status
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
+    code = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from workflow.signals import exit_on_signals\n"
+        "with exit_on_signals(): os.kill(os.getpid(), signal.SIGHUP)\n"
+        "assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN\n"
+        "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"
+    )
+    assert shell.capture(python(code), cwd=PROJECT).returncode == 0
 
 
 def script(tmp_path: Path, code: str) -> str:

@@ -125,7 +125,7 @@ def test_a_key_with_pass_phrase_is_opened_for_gsc_and_never_named_to_it(
 def _history(world: World) -> list[str]:
     signed = world.signed()
     assert signed is not None
-    entries = docker_api._client().api.history(signed.id)
+    entries = docker_api.client().api.history(signed.id)
     return [entry["CreatedBy"] for entry in entries]
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from workflow import classification, comparisons, model, training
+from workflow import classification, comparisons, model, seeds, training
 from workflow.commands import shell_line, show
 from workflow.comparisons import METHODS, Row
 from workflow.errors import WorkflowError
@@ -34,7 +34,7 @@ def bench(
     kinds: dict[str, Callable[[Settings, int], list[Row]]] = {
         "train": partial(comparisons.compare_training, methods),
         "classify": comparisons.compare_classifying,
-        "accuracy": partial(comparisons.compare_accuracy, methods),
+        "accuracy": partial(seeds.compare_accuracy, methods),
         "scale": partial(comparisons.compare_scale, methods),
     }
     if what not in kinds:

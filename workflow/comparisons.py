@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytorch_common.contract import (
     FEATURE_EXTRACT,
     FULL,
-    HISTORY_FILE,
     RESULT_JSON_FILE,
     available_threads,
 )
-from workflow import classification, dataset, handover, model, training
+from workflow import classification, dataset, handover, training
 from workflow.errors import WorkflowError
 from workflow.measure import BENCHMARKS, Measured, ours, usual
 from workflow.notes import note
@@ -36,21 +32,12 @@ TIMES = 10
 """How many times the images are taken to see what a larger data set costs."""
 
 
-class Outcome(NamedTuple):
-    """Say what came of training with one seed."""
-
-    right: int
-    """Validation images right in the best epoch."""
-    train_loss: float
-    """Mean loss of the training images in the last epoch."""
-
-
 def compare_training(methods: Sequence[str], settings: Settings, rounds: int) -> list[Row]:
     """Time the tutorial's loop, ours and the bare passes, for each method.
 
     With random weights, so that nothing needs to be downloaded.
     """
-    _check(settings)
+    check(settings)
     rows = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         weights = Path(folder) / "random.pth"
@@ -60,7 +47,7 @@ def compare_training(methods: Sequence[str], settings: Settings, rounds: int) ->
             yards, owns, limits = [], [], []
             for number in range(rounds):
                 note(f"{method}, round {number + 1}/{rounds}: the tutorial's loop")
-                yards.append(_tutorial(chosen, weights))
+                yards.append(tutorial(chosen, weights))
                 note(f"{method}, round {number + 1}/{rounds}: train.py")
                 owns.append(ours(str(TRAIN_SCRIPT), training.train_args(chosen, weights)))
                 note(f"{method}, round {number + 1}/{rounds}: bare passes")
@@ -97,48 +84,6 @@ def compare_classifying(settings: Settings, rounds: int) -> list[Row]:
         result = json.loads((Path(folder) / RESULT_JSON_FILE).read_text())
         rows[-1]["agreement"] = agreement(json.loads(yards[-1].answer), result["results"])
     return rows
-
-
-def compare_accuracy(methods: Sequence[str], settings: Settings, rounds: int) -> list[Row]:
-    """Train with as many seeds as rounds, the tutorial's loop and ours; compare the accuracies.
-
-    Several seeds run side by side where one leaves processors free: ``--threads 1``.
-    """
-    _check(settings)
-    weights = model.base_weights(settings)
-    count = len(dataset.image_files(settings.data.dir / "val"))
-    rows = []
-    for method in methods:
-        chosen = with_train(settings, method=method)
-        at_once = max(1, available_threads() // chosen.train.threads)
-        with (
-            tempfile.TemporaryDirectory(prefix="bench-") as folder,
-            ThreadPoolExecutor(at_once) as pool,
-        ):
-            train_both = partial(_train_both, chosen, weights, Path(folder))
-            usual_outcomes, our_outcomes = zip(*pool.map(train_both, range(rounds)), strict=True)
-        what = {"what": f"{method}, {settings.arch}, {settings.train.epochs} epochs"}
-        yard, own = accuracies(usual_outcomes, count), accuracies(our_outcomes, count)
-        rows.append({**what, "who": "yardstick", **yard})
-        rows.append({**what, "who": "ours", **own, "standard_errors_apart": apart(yard, own)})
-    return rows
-
-
-def _train_both(
-    settings: Settings, weights: Path, folder: Path, seed: int
-) -> tuple[Outcome, Outcome]:
-    """Train with the seed, the tutorial's loop and ours, and return what came of each."""
-    chosen = with_train(settings, seed=seed, out=folder / str(seed))
-    usual_history = json.loads(_tutorial(chosen, weights).answer)
-    ours(str(TRAIN_SCRIPT), training.train_args(chosen, weights))
-    history = json.loads((chosen.train.out / HISTORY_FILE).read_text())["epochs"]
-    both = (
-        Outcome(max(usual_history["val_correct"]), usual_history["train_loss"][-1]),
-        Outcome(max(epoch["val_correct"] for epoch in history), history[-1]["train_loss"]),
-    )
-    rights = f"yardstick {both[0].right}, ours {both[1].right}"
-    note(f"{settings.train.method}, seed {seed}: {rights}")
-    return both
 
 
 def compare_scale(methods: Sequence[str], settings: Settings, rounds: int) -> list[Row]:
@@ -199,32 +144,6 @@ def multiply(data: Path, target: Path) -> None:
             (many / str(number)).symlink_to(folder)
 
 
-def accuracies(outcomes: Sequence[Outcome], count: int) -> Row:
-    """Return how many of ``count`` were right with each seed, their mean share and its error.
-
-    Beside it the mean training loss of the last epoch, on which a difference would show first.
-    """
-    share = [outcome.right / count for outcome in outcomes]
-    loss = [outcome.train_loss for outcome in outcomes]
-    return {
-        f"right_of_{count},_by_seed": ", ".join(str(outcome.right) for outcome in outcomes),
-        "mean": round(statistics.mean(share), 4),
-        "standard_error": round(standard_error(share), 4),
-        "last_training_loss": f"{statistics.mean(loss):.4f} ± {standard_error(loss):.4f}",
-    }
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """Return the standard error of the mean, 0 of a single value."""
-    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-
-
-def apart(yard: Row, own: Row) -> float:
-    """Return how much better ours is than the yardstick, in standard errors of the difference."""
-    error = math.hypot(yard["standard_error"], own["standard_error"])
-    return round((own["mean"] - yard["mean"]) / error, 2) if error else 0.0
-
-
 def agreement(expected: Sequence[dict[str, float]], results: Sequence[dict[str, Any]]) -> str:
     """Hold our results to the yardstick's and say how far apart they are.
 
@@ -265,7 +184,7 @@ def _compared(what: str, yards: Sequence[Measured], owns: Sequence[Measured]) ->
     ]
 
 
-def _tutorial(settings: Settings, weights: Path) -> Measured:
+def tutorial(settings: Settings, weights: Path) -> Measured:
     return usual(str(BENCHMARKS / "tutorial_train.py"), tutorial_args(settings, weights))
 
 
@@ -305,7 +224,7 @@ def _bare_passes_s(settings: Settings) -> float:
     return float(epochs * figures["train_s"] + val_epochs * figures["val_s"])
 
 
-def _check(settings: Settings) -> None:
+def check(settings: Settings) -> None:
     dataset.check(settings.data)
     if settings.arch not in YARDSTICK_ARCHITECTURES:
         known = ", ".join(YARDSTICK_ARCHITECTURES)

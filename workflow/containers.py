@@ -45,7 +45,7 @@ class ContainerSpec:
 
 
 def docker_run(spec: ContainerSpec) -> list[str]:
-    """Return the command line that runs the container as ``docker_api.run`` does."""
+    """Return the command line that runs the container as ``docker_containers.run`` does."""
     options = [
         "--user=" + spec.user,
         "--network=none",

@@ -1,31 +1,24 @@
-"""The Docker daemon: images built and looked at, containers run. The only importer of docker."""
+"""The Docker daemon, and its images: built and looked at."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import signal
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import IO, Any
 
 import docker
 import docker.errors
-import docker.types
 import requests
 
-from pytorch_common.contract import OUT_DIR
-from workflow.containers import ContainerSpec
 from workflow.errors import WorkflowError
 
 OnLine = Callable[[str], None]
 
 PROBE_TIMEOUT_S = 10
-OUR_LABEL = "enclave-finetune.run"
-"""Each container of ours has it, with the folder of the run's results."""
 LOG_TAIL_LINES = 20
 
 
@@ -49,15 +42,6 @@ class Image:
         return self.layers[: len(base.layers)] == base.layers
 
 
-@dataclass(frozen=True)
-class Ended:
-    """Say how a container ended."""
-
-    status: int
-    out_of_memory: bool
-    """The kernel killed it for want of memory."""
-
-
 def problem() -> str | None:
     """Say in one line why no daemon can be used, None where one can."""
     try:
@@ -72,8 +56,8 @@ def daemon() -> dict[str, Any]:
 
     Raises: WorkflowError where there is none.
     """
-    with _errors_in_one_line():
-        version, info = _client().version(), _client().info()
+    with errors_in_one_line():
+        version, info = client().version(), client().info()
     return {
         "version": version["Version"],
         "api_version": version["ApiVersion"],
@@ -84,9 +68,9 @@ def daemon() -> dict[str, Any]:
 
 def find_image(name: str) -> Image | None:
     """Return the image of this name or id, None where there is none here."""
-    with _errors_in_one_line():
+    with errors_in_one_line():
         try:
-            attributes = _client().images.get(name).attrs
+            attributes = client().images.get(name).attrs
         except docker.errors.ImageNotFound:
             return None
     config = attributes["Config"] or {}
@@ -117,8 +101,8 @@ def build(
     Raises: WorkflowError with the daemon's own error after the log's last lines.
     """
     tail: list[str] = []
-    with _errors_in_one_line():
-        chunks = _client().api.build(
+    with errors_in_one_line():
+        chunks = client().api.build(
             fileobj=context,
             custom_context=True,
             tag=tag,
@@ -167,14 +151,14 @@ def build_files(
 def tag(image: str, name: str) -> None:
     """Give an image another name."""
     repository, _, version = name.partition(":")
-    with _errors_in_one_line():
-        _client().api.tag(image, repository, version or "latest", force=True)
+    with errors_in_one_line():
+        client().api.tag(image, repository, version or "latest", force=True)
 
 
 def remove_image(name: str) -> None:
     """Take the name from an image, and delete the image where it has no other."""
-    with _errors_in_one_line(), contextlib.suppress(docker.errors.ImageNotFound):
-        _client().images.remove(name, force=True)
+    with errors_in_one_line(), contextlib.suppress(docker.errors.ImageNotFound):
+        client().images.remove(name, force=True)
 
 
 def read_file(image: str, path: str) -> bytes:
@@ -182,13 +166,13 @@ def read_file(image: str, path: str) -> bytes:
 
     Raises: WorkflowError where the image or the file is missing.
     """
-    with _errors_in_one_line():
-        container = _client().api.create_container(image, command=["none"])["Id"]
+    with errors_in_one_line():
+        container = client().api.create_container(image, command=["none"])["Id"]
         try:
-            stream, _ = _client().api.get_archive(container, path)
+            stream, _ = client().api.get_archive(container, path)
             archive = io.BytesIO(b"".join(stream))
         finally:
-            _client().api.remove_container(container, force=True)
+            client().api.remove_container(container, force=True)
     with tarfile.open(fileobj=archive) as tar:
         member = tar.extractfile(tar.next() or path)
         if member is None:
@@ -196,109 +180,13 @@ def read_file(image: str, path: str) -> bytes:
         return member.read()
 
 
-def run(spec: ContainerSpec, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
-    """Run a container to its end, handing over its lines as they come, and remove it.
-
-    Ctrl-C, SIGTERM and an error in the taking of lines stop and remove the container too.
-
-    Raises: WorkflowError where it cannot be started.
-    """
-    api = _client().api
-    with _errors_in_one_line(), _sigterm_is_an_exit():
-        container = _create(spec)
-        try:
-            output = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
-            api.start(container)
-            _deliver(output, on_stdout, on_stderr)
-            status = int(api.wait(container)["StatusCode"])
-            state = api.inspect_container(container)["State"]
-        finally:
-            api.remove_container(container, force=True, v=True)
-    return Ended(status, bool(state.get("OOMKilled")))
-
-
-def remove_left_over(folder: Path) -> int:
-    """Stop and remove the containers that a killed task runner left writing to the folder.
-
-    Returns how many there were.
-    """
-    with _errors_in_one_line():
-        label = f"{OUR_LABEL}={folder}"
-        found = _client().api.containers(all=True, filters={"label": label})
-        for container in found:
-            with contextlib.suppress(docker.errors.NotFound):
-                _client().api.remove_container(container, force=True, v=True)
-    return len(found)
-
-
 def one_line(text: object) -> str:
     """Return the text with its white space folded, as one line."""
     return " ".join(str(text).split())
 
 
-def _create(spec: ContainerSpec) -> str:
-    api = _client().api
-    host = api.create_host_config(
-        mounts=[
-            docker.types.Mount(mount.target, str(mount.source), "bind", read_only=mount.read_only)
-            for mount in spec.mounts
-        ],
-        devices=[f"{device.source}:{device.target}:rw" for device in spec.devices],
-        group_add=list(spec.groups),
-        security_opt=[*spec.security_options, *_seccomp(spec)],
-        cap_drop=["ALL"],
-        network_mode="none",
-        read_only=True,
-        tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
-    )
-    created = api.create_container(
-        spec.image,
-        command=list(spec.arguments) or None,
-        environment=dict(spec.environment),
-        user=spec.user,
-        labels={OUR_LABEL: _written_folder(spec)},
-        host_config=host,
-    )
-    return str(created["Id"])
-
-
-def _written_folder(spec: ContainerSpec) -> str:
-    """Return the folder that the run's results are written to, by which it is found again."""
-    return next((str(mount.source) for mount in spec.mounts if mount.target == OUT_DIR), "")
-
-
-def _seccomp(spec: ContainerSpec) -> list[str]:
-    """Return the profile's text as the daemon takes it; the command line takes its path."""
-    return [f"seccomp={spec.seccomp.read_text()}"] if spec.seccomp else []
-
-
-def _deliver(output: Iterator[tuple[bytes | None, bytes | None]], *takers: OnLine) -> None:
-    """Hand each whole line of the two streams to its taker, the unfinished last ones at the end."""
-    rests = [b"", b""]
-    for pieces in output:
-        for index, piece in enumerate(pieces):
-            *lines, rests[index] = (rests[index] + (piece or b"")).split(b"\n")
-            for line in lines:
-                takers[index](line.decode(errors="replace").rstrip("\r"))
-    for taker, rest in zip(takers, rests, strict=True):
-        if rest:
-            taker(rest.decode(errors="replace"))
-
-
-@contextlib.contextmanager
-def _sigterm_is_an_exit() -> Iterator[None]:
-    def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    previous = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 @cache
-def _client() -> docker.DockerClient:
+def client() -> docker.DockerClient:
     """Return the client for all that follows: a training may be silent for hours."""
     _connect().close()
     return docker.from_env(timeout=None)  # type: ignore[arg-type]
@@ -309,14 +197,14 @@ def _connect() -> docker.DockerClient:
 
     Raises: WorkflowError where none does in time.
     """
-    with _errors_in_one_line():
+    with errors_in_one_line():
         client = docker.from_env(timeout=PROBE_TIMEOUT_S)
         client.ping()
     return client
 
 
 @contextlib.contextmanager
-def _errors_in_one_line() -> Iterator[None]:
+def errors_in_one_line() -> Iterator[None]:
     """Turn what the library raises into a line for a person."""
     try:
         yield

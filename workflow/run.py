@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pytorch_common.contract import (
     ANSWER_PREFIX,
     BACKEND_VARIABLE,
     PIPE_CLOSED,
-    PROGRESS_PREFIX,
     PROGRESS_VARIABLE,
     RUNTIME_VARIABLES,
 )
 from workflow import backends, gramine, gsc_checkout, shell
 from workflow.containers import ContainerSpec, Device, Mount
 from workflow.errors import WorkflowError
-from workflow.notes import answer, note
+from workflow.notes import answer
+from workflow.script_lines import ScriptLines
 from workflow.settings import GRAPHENE, PROJECT, MachineSettings, Settings
 
 TRAIN_SCRIPT = PROJECT / "pytorch_train" / "train.py"
@@ -39,50 +36,6 @@ SGX_DEVICE = "/dev/sgx_enclave"
 _QUIET_SHELL = {"LC_ALL": "C"}
 """For the shell that starts Gramine: GSC sets a locale that is not in the image, and the shell
 warns of it. The enclave gets the measured variables alone."""
-
-_LIBOS_ERROR = re.compile(r"\[P\d+:[^\]]*\] error: (.*)")
-"""How an error begins that Gramine's library OS logs: with process, thread and program."""
-
-
-class ScriptLines:
-    """Take a script's standard error: draw its progress, keep its error, print the rest."""
-
-    def __init__(self) -> None:
-        self.error = ""
-        self.hint = ""
-        """What Gramine said went wrong inside; it may have been borne."""
-        self._bar: Any = None
-        self._label = ""
-
-    def __call__(self, line: str) -> None:
-        """Take one line."""
-        if line.startswith(PROGRESS_PREFIX):
-            self._draw(json.loads(line.removeprefix(PROGRESS_PREFIX)))
-        elif line.startswith("error: "):
-            # The first says why; what follows from it is printed, if there is more.
-            if self.error:
-                note(line)
-            self.error = self.error or line.removeprefix("error: ")
-        else:
-            if found := _LIBOS_ERROR.match(line):
-                self.hint = found[1]
-            self.close()
-            note(line)
-
-    def close(self) -> None:
-        """Take the bar from the screen."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def _draw(self, report: dict[str, Any]) -> None:
-        from tqdm import tqdm
-
-        if self._bar is None or report["label"] != self._label:
-            self.close()
-            self._label = report["label"]
-            self._bar = tqdm(total=report["total"], desc=self._label, disable=None, leave=False)
-        self._bar.update(report["done"] - self._bar.n)
 
 
 def native_command(script: str, args: Sequence[str]) -> list[str]:
@@ -200,7 +153,7 @@ def run_container(spec: ContainerSpec, backend: str, *, quiet: bool = False) -> 
     Raises: WorkflowError with the script's or Gramine's own line, explained, and its status; with
     status 130 after Ctrl-C.
     """
-    from workflow import docker_api
+    from workflow import docker_containers
 
     lines = ScriptLines()
 
@@ -212,7 +165,7 @@ def run_container(spec: ContainerSpec, backend: str, *, quiet: bool = False) -> 
             answer(line.removeprefix(ANSWER_PREFIX))
 
     try:
-        ended = docker_api.run(spec, stdout, lines)
+        ended = docker_containers.run(spec, stdout, lines)
     except KeyboardInterrupt:
         raise WorkflowError("interrupted", code=130) from None
     finally:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workflow.signals import exit_on_signals
+
 STOP_TIMEOUT_S = 10.0
 
 
@@ -123,14 +125,10 @@ def _stopped_at_the_end(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Leave no process behind: a signal to this one, or an error in it, ends the command."""
 
-    def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    previous = signal.signal(signal.SIGTERM, stop)
     try:
-        yield process
+        with exit_on_signals():
+            yield process
     finally:
-        signal.signal(signal.SIGTERM, previous)
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             try:

@@ -164,14 +164,14 @@ def _train_native(settings: Settings, weights: Path | None, *, resume: bool) -> 
 
 
 def _train_in_container(settings: Settings, backend: str, *, resume: bool) -> None:
-    from workflow import docker_api
+    from workflow import docker_containers
 
     image, arguments = _runnable(settings, backend)
     out, sealed = settings.train.out, _sealed_folders(settings, backend)
     if backend == "sgx":
         enclaves.check_can_hand_over(settings)
         enclaves.warn_of_weaknesses(image)
-    if docker_api.remove_left_over(out):
+    if docker_containers.remove_left_over(out):
         note(f"{shown(out)}: the container of a killed run was still here, and is stopped")
     # An image goes on from any checkpoint that it finds, so a run from the start finds none.
     _forget(settings.train, resume=resume)

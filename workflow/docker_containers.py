@@ -1,0 +1,112 @@
+"""Containers on the Docker daemon: run to their end, or taken away."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker.errors
+import docker.types
+
+from pytorch_common.contract import OUT_DIR
+from workflow.containers import ContainerSpec
+from workflow.docker_api import OnLine, client, errors_in_one_line
+from workflow.signals import exit_on_signals
+
+OUR_LABEL = "enclave-finetune.run"
+"""Each container of ours has it, with the folder of the run's results."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Say how a container ended."""
+
+    status: int
+    out_of_memory: bool
+    """The kernel killed it for want of memory."""
+
+
+def run(spec: ContainerSpec, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
+    """Run a container to its end, handing over its lines as they come, and remove it.
+
+    Ctrl-C, a signal to end and an error in the taking of lines stop and remove the container too.
+
+    Raises: WorkflowError where it cannot be started.
+    """
+    api = client().api
+    with errors_in_one_line(), exit_on_signals():
+        container = _create(spec)
+        try:
+            output = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+            api.start(container)
+            _deliver(output, on_stdout, on_stderr)
+            status = int(api.wait(container)["StatusCode"])
+            state = api.inspect_container(container)["State"]
+        finally:
+            api.remove_container(container, force=True, v=True)
+    return Ended(status, bool(state.get("OOMKilled")))
+
+
+def remove_left_over(folder: Path) -> int:
+    """Stop and remove the containers that a killed task runner left writing to the folder.
+
+    Returns how many there were.
+    """
+    with errors_in_one_line():
+        label = f"{OUR_LABEL}={folder}"
+        found = client().api.containers(all=True, filters={"label": label})
+        for container in found:
+            with contextlib.suppress(docker.errors.NotFound):
+                client().api.remove_container(container, force=True, v=True)
+    return len(found)
+
+
+def _create(spec: ContainerSpec) -> str:
+    api = client().api
+    host = api.create_host_config(
+        mounts=[
+            docker.types.Mount(mount.target, str(mount.source), "bind", read_only=mount.read_only)
+            for mount in spec.mounts
+        ],
+        devices=[f"{device.source}:{device.target}:rw" for device in spec.devices],
+        group_add=list(spec.groups),
+        security_opt=[*spec.security_options, *_seccomp(spec)],
+        cap_drop=["ALL"],
+        network_mode="none",
+        read_only=True,
+        tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
+    )
+    created = api.create_container(
+        spec.image,
+        command=list(spec.arguments) or None,
+        environment=dict(spec.environment),
+        user=spec.user,
+        labels={OUR_LABEL: _written_folder(spec)},
+        host_config=host,
+    )
+    return str(created["Id"])
+
+
+def _written_folder(spec: ContainerSpec) -> str:
+    """Return the folder that the run's results are written to, by which it is found again."""
+    return next((str(mount.source) for mount in spec.mounts if mount.target == OUT_DIR), "")
+
+
+def _seccomp(spec: ContainerSpec) -> list[str]:
+    """Return the profile's text as the daemon takes it; the command line takes its path."""
+    return [f"seccomp={spec.seccomp.read_text()}"] if spec.seccomp else []
+
+
+def _deliver(output: Iterator[tuple[bytes | None, bytes | None]], *takers: OnLine) -> None:
+    """Hand each whole line of the two streams to its taker, the unfinished last ones at the end."""
+    rests = [b"", b""]
+    for pieces in output:
+        for index, piece in enumerate(pieces):
+            *lines, rests[index] = (rests[index] + (piece or b"")).split(b"\n")
+            for line in lines:
+                takers[index](line.decode(errors="replace").rstrip("\r"))
+    for taker, rest in zip(takers, rests, strict=True):
+        if rest:
+            taker(rest.decode(errors="replace"))
