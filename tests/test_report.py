@@ -77,8 +77,12 @@ def test_protection_is_claimed_for_an_enclave_without_weaknesses_alone(
 ) -> None:
     claim = "trained inside an enclave: kept from"
     assert claim in page(verdicts)
-    assert claim not in page(verdicts, insecure=["debug-enclave"])
-    assert claim not in page(verdicts, backend="direct", protected_from_host=False)
+    weak = page(verdicts, insecure=["debug-enclave"])
+    assert claim not in weak
+    assert "in an enclave with insecure options built in: do not count on it" in weak
+    direct = page(verdicts, backend="direct", protected_from_host=False)
+    assert claim not in direct
+    assert "not protected: this machine" in direct
 
 
 def test_the_page_needs_no_other_file(verdicts: list[Verdict]) -> None:

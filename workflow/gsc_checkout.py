@@ -79,8 +79,9 @@ def run_gsc(command: list[str], checkout: GscSettings, what: str) -> list[str]:
     if status or gsc.is_already_there(lines):
         for line in [line for line in lines if line.strip()][-12:]:
             note(f"  | {line}")
-        if status < 0:
-            raise WorkflowError(f"{what} was killed by signal {-status}", code=128 - status)
+        if status > shell.BY_SIGNAL:
+            number = status - shell.BY_SIGNAL
+            raise WorkflowError(f"{what} was killed by signal {number}", code=status)
         raise WorkflowError(f"{what}: {gsc.failure(lines)}", code=status or 1)
     return lines
 

@@ -14,6 +14,8 @@ from typing import Any
 from workflow.signals import exit_on_signals
 
 STOP_TIMEOUT_S = 10.0
+BY_SIGNAL = 128
+"""A program that a signal ended has this and the signal's number for a status, as in a shell."""
 
 
 def capture(
@@ -105,9 +107,8 @@ def quote(argv: Sequence[str]) -> str:
 
 
 def _status(process: subprocess.Popen[bytes]) -> int:
-    """Return the status with which the process ends, 128 and the signal's number if by one."""
     status = process.wait()
-    return status if status >= 0 else 128 - status
+    return status if status >= 0 else BY_SIGNAL - status
 
 
 def _feed(pipe: Any, data: bytes) -> None:
