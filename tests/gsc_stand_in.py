@@ -96,7 +96,8 @@ def build(args: argparse.Namespace, client: Any) -> None:
         f"{PACKAGES}/empty": b"",
     }
     entrypoint = f'ENTRYPOINT ["/bin/bash", "{APP_FILES}/apploader.sh"]'
-    make_image(client, args.image, unsigned, files, [f"ENV PATH={BIN}:/usr/bin:/bin", entrypoint])
+    changes = [f"ENV PATH={BIN}:/usr/bin:/bin", entrypoint]
+    make_image(client, args.image, unsigned, files, changes, rm=args.rm)
     say(f"Successfully built an unsigned graminized Docker image `{unsigned}`")
 
 
@@ -129,7 +130,7 @@ def sign_image(args: argparse.Namespace, client: Any) -> None:
         fail(f"Failed to build a signed graminized Docker image `{signed}`.")
     text = read_file(client, unsigned, f"{APP_FILES}/entrypoint.manifest")
     made = signature(key, text)
-    make_image(client, unsigned, signed, {f"{APP_FILES}/entrypoint.sig": made})
+    make_image(client, unsigned, signed, {f"{APP_FILES}/entrypoint.sig": made}, rm=True)
     say(f"Successfully built a signed Docker image `{signed}` from `{unsigned}`.")
 
 
@@ -186,6 +187,7 @@ def main() -> None:
         for word in words:
             command.add_argument(word)
         command.add_argument("--insecure-args", action="store_true")
+        command.add_argument("--rm", action="store_true")
     args = parser.parse_args()
     client = docker.from_env()
     args.run(args, client)

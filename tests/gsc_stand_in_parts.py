@@ -35,9 +35,18 @@ def find(client: Any, name: str) -> Any:
 
 
 def make_image(
-    client: Any, base: str, name: str, files: dict[str, bytes], changes: list[str] | None = None
+    client: Any,
+    base: str,
+    name: str,
+    files: dict[str, bytes],
+    changes: list[str] | None = None,
+    *,
+    rm: bool,
 ) -> None:
-    """Make an image of another one and files on top of it: what a build of GSC comes to."""
+    """Make an image of another one and files on top of it: what a build of GSC comes to.
+
+    Without ``rm`` the container that it was made in stays, as the daemon leaves it then.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path, data in files.items():
@@ -51,7 +60,8 @@ def make_image(
         config = client.api.inspect_image(base)["Config"]
         client.api.commit(container, repository, tag or "latest", changes=changes, conf=config)
     finally:
-        client.api.remove_container(container, force=True)
+        if rm:
+            client.api.remove_container(container, force=True)
 
 
 def read_file(client: Any, image: str, path: str) -> bytes:

@@ -18,6 +18,7 @@ import pytest
 from pytorch_common.files import sha256_file
 from tests.conftest import PROJECT
 from workflow import docker_api
+from workflow.docker_containers import OUR_LABEL
 
 pytestmark = pytest.mark.docker
 
@@ -170,16 +171,17 @@ def test_the_same_versions_outside_give_the_same_network(trained: Chain, tmp_pat
     assert sha256_file(tmp_path / "net.pt") == record["digests"]["net"]
 
 
-def running(name: str) -> list[str]:
-    done = subprocess.run(
-        ["docker", "ps", "-aq", "--filter", f"ancestor={name}"], capture_output=True, text=True
-    )
-    return done.stdout.split()
+def containers_of(out: Path, *, status: str = "") -> list[str]:
+    """Return the containers that write, or wrote, to the folder: not those of other runs."""
+    filters = [f"label={OUR_LABEL}={out}", *([f"status={status}"] if status else [])]
+    options = [f"--filter={each}" for each in filters]
+    listing = ["docker", "ps", "-aq", *options]
+    return subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()
 
 
-def wait_until_running(name: str) -> str:
+def wait_until_running(out: Path) -> str:
     for _ in range(300):
-        if found := running(name):
+        if found := containers_of(out, status="running"):
             return found[0]
         time.sleep(0.1)
     raise AssertionError("no container started")
@@ -192,14 +194,15 @@ def one_line(text: str) -> str:
 
 
 def test_a_container_that_is_killed_ends_in_one_line(trained: Chain) -> None:
-    process = trained.start("train", INVOKE_TRAIN_OUT=str(trained.folder / "killed"))
-    container = wait_until_running(NAMES[0])
+    out = trained.folder / "killed"
+    process = trained.start("train", INVOKE_TRAIN_OUT=str(out))
+    container = wait_until_running(out)
     time.sleep(2)
     subprocess.run(["docker", "kill", container], check=True, capture_output=True)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 137
     assert one_line(err) == f"{NAMES[0]} was killed from outside (status 137)"
-    assert running(NAMES[0]) == []
+    assert containers_of(out) == []
     assert not (trained.folder / "killed" / "net.pt").exists()
 
 
@@ -210,31 +213,32 @@ def test_a_killed_task_runner_leaves_a_container_that_the_next_run_takes_away(
     whole, out = trained.folder / "whole", trained.folder / "orphaned"
     assert trained.inv(*options, INVOKE_TRAIN_OUT=str(whole)).returncode == 0
     process = trained.start(*options, INVOKE_TRAIN_OUT=str(out))
-    wait_until_running(NAMES[0])
+    wait_until_running(out)
     for _ in range(300):
         if (out / "net.pt.epoch-1").exists():
             break
         time.sleep(0.1)
     process.kill()
     process.communicate()
-    assert running(NAMES[0])
+    assert containers_of(out, status="running")
     done = trained.inv(*options, "--resume", INVOKE_TRAIN_OUT=str(out))
     assert done.returncode == 0, done.stderr
     assert "the container of a killed run was still here, and is stopped" in done.stderr
-    assert running(NAMES[0]) == []
+    assert containers_of(out) == []
     assert sha256_file(out / "net.pt") == sha256_file(whole / "net.pt")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_no_container_behind(trained: Chain, number: int, status: int) -> None:
-    process = trained.start("train", INVOKE_TRAIN_OUT=str(trained.folder / "stopped"))
-    wait_until_running(NAMES[0])
+    out = trained.folder / "stopped"
+    process = trained.start("train", INVOKE_TRAIN_OUT=str(out))
+    wait_until_running(out)
     time.sleep(2)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == status
     assert "Traceback" not in err
-    assert running(NAMES[0]) == []
+    assert containers_of(out) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a disk to be filled")

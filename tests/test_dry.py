@@ -140,7 +140,7 @@ def test_training_natively_is_the_script_with_every_option(project: Path) -> Non
 def test_the_shielded_chain_is_that_of_the_documentation(project: Path) -> None:
     lines = dry(project, *("gsc-build", "--backend=sgx", "--image=train", "--insecure-args"))
     manifest = f"'{project}/manifests/pytorch_train.manifest'"
-    asked = f"./gsc build --insecure-args pytorch_train {manifest})"
+    asked = f"./gsc build --insecure-args --rm pytorch_train {manifest})"
     assert any(line.endswith(asked) for line in lines)
     assert any("workflow.settle train sgx --insecure=insecure-args" in line for line in lines)
     make, sign = dry(project, *("sign", "--backend=sgx", "--image=train", "--key=my key.pem"))

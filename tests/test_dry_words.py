@@ -126,7 +126,7 @@ def test_shielding_by_hand_does_what_the_task_does(mode: str, mine: Path, tmp_pa
     assert before == [
         *tags,
         ["docker", "rmi", "--force", f"gsc-{name}", unsigned],
-        ["gsc", "build", name, f"{mine}/manifests/pytorch_train.manifest"],
+        ["gsc", "build", "--rm", name, f"{mine}/manifests/pytorch_train.manifest"],
         ["docker", "run", "--rm", "--entrypoint=cat", unsigned, manifest.IN_IMAGE],
     ]
     assert settle == ["python", "-m", "workflow.settle", "train", mode]

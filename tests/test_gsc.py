@@ -33,16 +33,16 @@ debug = false
 @pytest.mark.parametrize(
     ("checkout", "mode", "expected"),
     [
-        (GscSettings(), "sgx", "./gsc build pytorch_train m.manifest"),
-        (GscSettings(), "direct", "./gsc build pytorch_train m.manifest"),
+        (GscSettings(), "sgx", "./gsc build --rm pytorch_train m.manifest"),
+        (GscSettings(), "direct", "./gsc build --rm pytorch_train m.manifest"),
         (
             GscSettings(insecure="insecure-args"),
             "sgx",
-            "./gsc build --insecure-args pytorch_train m.manifest",
+            "./gsc build --insecure-args --rm pytorch_train m.manifest",
         ),
-        (GscSettings(insecure="host-env"), "sgx", "./gsc build pytorch_train m.manifest"),
-        (OLD, "sgx", "./gsc build pytorch_train m.manifest"),
-        (OLD, "direct", "./gsc build -L pytorch_train m.manifest"),
+        (GscSettings(insecure="host-env"), "sgx", "./gsc build --rm pytorch_train m.manifest"),
+        (OLD, "sgx", "./gsc build --rm pytorch_train m.manifest"),
+        (OLD, "direct", "./gsc build --rm -L pytorch_train m.manifest"),
     ],
 )
 def test_building_as_the_documentation_types_it(
@@ -144,7 +144,7 @@ def test_by_hand_old_graphenes_image_is_not_settled() -> None:
     """Its manifest has another syntax, and takes allowed files itself."""
     lines = shielding.build_lines(Settings(gsc=OLD), "direct", "train")
     assert not any("workflow.settle" in line for line in lines)
-    assert any("./gsc build -L pytorch_train:direct " in line for line in lines)
+    assert any("./gsc build --rm -L pytorch_train:direct " in line for line in lines)
 
 
 def test_a_measurement_is_read() -> None:

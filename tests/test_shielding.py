@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,16 @@ def test_the_manifest_that_is_signed_is_the_settled_one(shielded: World) -> None
 def test_gsc_is_called_as_documented(shielded: World) -> None:
     name = shielded.name()
     assert shielded.calls() == [
-        f"build {name} {shielded.manifests}/pytorch_train.manifest",
+        f"build --rm {name} {shielded.manifests}/pytorch_train.manifest",
         f"sign-image {name} {shielded.folder}/key.pem",
         "build folder 700",
     ]
+
+
+def test_no_container_of_a_build_stays_behind(shielded: World) -> None:
+    listing = ["docker", "ps", "-aq", "--filter", f"ancestor={shielded.name()}"]
+    done = subprocess.run(listing, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_the_measurement_is_a_table_for_people(

@@ -87,7 +87,7 @@ def test_an_insecure_option_that_was_asked_for_is_marked_and_shown(
     for option in marks:
         assert f"{gsc.unsigned_name(name)}: insecure option {option}, as asked for\n" in said
     build = shielded.calls()[-3]
-    assert build == (f"build --insecure-args {name} {shielded.manifests}/pytorch_train.manifest")
+    assert build == f"build --insecure-args --rm {name} {shielded.manifests}/pytorch_train.manifest"
     assert enclaves.insecure_options(name) == marks
     # Who only runs it need not name them again.
     assert enclaves.current_image(shielded.settings, "train", "sgx") == gsc.signed_name(name)

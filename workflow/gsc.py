@@ -73,9 +73,12 @@ def app_name(image: str, mode: str) -> str:
 
 
 def build_command(gsc: GscSettings, image: str, manifest: Path, mode: str = "sgx") -> list[str]:
-    """Return the command that graminizes the image; it runs in the checkout."""
+    """Return the command that graminizes the image; it runs in the checkout.
+
+    With ``--rm``, without which the daemon keeps a stopped container of every step.
+    """
     insecure = ["--insecure-args"] if "insecure-args" in gsc.admitted else []
-    return ["./gsc", "build", *insecure, *build_flags(gsc, mode), image, str(manifest)]
+    return ["./gsc", "build", *insecure, "--rm", *build_flags(gsc, mode), image, str(manifest)]
 
 
 def build_flags(gsc: GscSettings, mode: str) -> list[str]:
