@@ -196,6 +196,22 @@ def test_an_error_in_the_taking_of_lines_stops_the_container(
         docker_containers.run(shell(tiny_image, "echo up; exec sleep 60"), stop, stop)
 
 
+def test_ctrl_c_before_the_daemon_answers_leaves_nothing_either(
+    tiny_image: str, left: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, made = docker_api.client().api, []
+    create = api.create_container
+
+    def interrupted(*args: Any, **options: Any) -> None:
+        made.append(create(*args, **options)["Id"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "create_container", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        docker_containers.run(shell(tiny_image, "true"), print, print)
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )

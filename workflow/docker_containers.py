@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,16 +37,19 @@ def run(spec: ContainerSpec, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
     Raises: WorkflowError where it cannot be started.
     """
     api = client().api
+    # Named here, so that one is found whose making was interrupted before the daemon named it.
+    container = f"enclave-finetune-{uuid.uuid4().hex}"
     with errors_in_one_line(), exit_on_signals():
-        container = _create(spec)
         try:
+            _create(spec, container)
             output = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
             api.start(container)
             _deliver(output, on_stdout, on_stderr)
             status = int(api.wait(container)["StatusCode"])
             state = api.inspect_container(container)["State"]
         finally:
-            api.remove_container(container, force=True, v=True)
+            with contextlib.suppress(docker.errors.NotFound):
+                api.remove_container(container, force=True, v=True)
     return Ended(status, bool(state.get("OOMKilled")))
 
 
@@ -63,7 +67,7 @@ def remove_left_over(folder: Path) -> int:
     return len(found)
 
 
-def _create(spec: ContainerSpec) -> str:
+def _create(spec: ContainerSpec, name: str) -> None:
     api = client().api
     host = api.create_host_config(
         mounts=[
@@ -78,15 +82,15 @@ def _create(spec: ContainerSpec) -> str:
         read_only=True,
         tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
     )
-    created = api.create_container(
+    api.create_container(
         spec.image,
+        name=name,
         command=list(spec.arguments) or None,
         environment=dict(spec.environment),
         user=spec.user,
         labels={OUR_LABEL: _written_folder(spec)},
         host_config=host,
     )
-    return str(created["Id"])
 
 
 def _written_folder(spec: ContainerSpec) -> str:
