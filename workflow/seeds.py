@@ -33,6 +33,7 @@ class Outcome(NamedTuple):
 def compare_accuracy(methods: Sequence[str], settings: Settings, rounds: int) -> list[Row]:
     """Train with as many seeds as rounds, the tutorial's loop and ours; compare the accuracies.
 
+    The first seed is that of the settings, the others follow it.
     Several seeds run side by side where one leaves processors free: ``--threads 1``.
     """
     check(settings)
@@ -47,7 +48,8 @@ def compare_accuracy(methods: Sequence[str], settings: Settings, rounds: int) ->
             ThreadPoolExecutor(at_once) as pool,
         ):
             train_both = partial(_train_both, chosen, weights, Path(folder))
-            usual_outcomes, our_outcomes = zip(*pool.map(train_both, range(rounds)), strict=True)
+            seeds = range(settings.train.seed, settings.train.seed + rounds)
+            usual_outcomes, our_outcomes = zip(*pool.map(train_both, seeds), strict=True)
         what = {"what": f"{method}, {settings.arch}, {settings.train.epochs} epochs"}
         yard, own = accuracies(usual_outcomes, count), accuracies(our_outcomes, count)
         rows.append({**what, "who": "yardstick", **yard})

@@ -52,7 +52,7 @@ def report(
 @task(
     help={
         "what": "train, classify, accuracy (against a plain reading of the tutorial), or scale",
-        "rounds": "how often each is run, in turn; for accuracy the number of seeds (default: 1)",
+        "rounds": "how often each is run; for accuracy the seeds, from train.seed on (default: 1)",
         "epochs": "passes over the training images (default: 15)",
         "method": "feature-extract or full (default: both)",
         "arch": "squeezenet1_0 or squeezenet1_1",
