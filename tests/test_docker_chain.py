@@ -203,7 +203,7 @@ def test_a_container_that_is_killed_ends_in_one_line(trained: Chain) -> None:
     assert process.returncode == 137
     assert one_line(err) == f"{NAMES[0]} was killed from outside (status 137)"
     assert containers_of(out) == []
-    assert not (trained.folder / "killed" / "net.pt").exists()
+    assert not (out / "net.pt").exists()
 
 
 def test_a_killed_task_runner_leaves_a_container_that_the_next_run_takes_away(
