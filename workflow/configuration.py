@@ -111,6 +111,8 @@ def _cast(name: str, value: Any, default: Any, base: Path) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, (list, Mapping)):
         raise WorkflowError(f"{name}: expected {_KINDS[kind]}, got {value!r}")
     if issubclass(kind, Path):
+        if not str(value).strip():
+            raise WorkflowError(f"{name}: expected a path, got nothing")
         return Path(os.path.normpath(base / Path(str(value)).expanduser()))
     try:
         return kind(str(value).strip())
