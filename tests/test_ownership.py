@@ -199,7 +199,7 @@ def test_what_is_no_folder_is_not_replaced(kind: str, small: Path, tmp_path: Pat
         place.symlink_to(aim)
     else:
         place.write_text("precious")
-    with pytest.raises(WorkflowError, match="is not replaced|is none"):
+    with pytest.raises(WorkflowError, match=r"is not replaced|is none"):
         dataset.fetch(replace(Settings().data, dir=place, source=str(zipped(small))))
     assert place.is_symlink() == (kind == "link")
     assert place.is_dir() or place.read_text() == "precious"
