@@ -15,6 +15,7 @@ import docker.errors
 import requests
 
 from workflow.errors import WorkflowError
+from workflow.images import LABEL
 
 OnLine = Callable[[str], None]
 
@@ -84,6 +85,19 @@ def find_image(name: str) -> Image | None:
         user=config.get("User") or "",
         size_bytes=attributes["Size"],
     )
+
+
+def refuse_foreign(name: str) -> None:
+    """Refuse to take the name of an image that no task made: none carries a label of ours.
+
+    Raises: WorkflowError that says how to keep it, and how to name ours.
+    """
+    image = find_image(name)
+    if image and not any(label.startswith(LABEL) for label in image.labels):
+        raise WorkflowError(
+            f"image {name} was made by no task, so none takes its name; give it another (docker "
+            f"tag {name} NEW, docker rmi {name}), or name ours: image.train, image.infer"
+        )
 
 
 def build(
