@@ -5,6 +5,7 @@ from invoke import Collection, task
 from workflow import (
     building,
     classification,
+    config_files,
     configuration,
     dataset,
     enclaves,
@@ -291,4 +292,5 @@ ns = Collection(
     all_steps,
     *tool_tasks.TASKS,
 )
-ns.configure(configuration.defaults())
+
+config_files.sections()  # a plain `invoke` reads them next, and a damaged one is a traceback there

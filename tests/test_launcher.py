@@ -15,14 +15,14 @@ from tests.conftest import PROJECT
 
 # Stands in for python3 and for .venv/bin/python: knows the few calls that the launcher makes.
 STUB = """#!/bin/sh
+case "$1" in */workflow/program.py) shift; echo "invoke $*"; exit ;; esac
 printf '%s\\n' "$*" >> "$STUB_LOG"
 case "$*" in
     "-c import sys; sys.exit(sys.version_info < (3, 10))") exit "${STUB_TOO_OLD:-0}" ;;
     --version) echo "Python 3.12.0" ;;
     "-m venv --clear "*)
         [ -z "${STUB_NO_VENV:-}" ] || { echo "ensurepip is not available" >&2; exit 1; }
-        rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"
-        printf '#!/bin/sh\\necho "invoke $*"\\n' > "$4/bin/invoke"; chmod +x "$4/bin/invoke" ;;
+        rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
     "- "*) cat > /dev/null; exit "${STUB_INDEX:-0}" ;;
     "-m pip install "*) sleep "${STUB_PIP_S:-0}"; exit "${STUB_PIP:-0}" ;;
     *) echo "unexpected: $*" >&2; exit 99 ;;
