@@ -1,6 +1,6 @@
 """The tasks: one a documented step, `inv all` for all of them in order, and those beside them."""
 
-from invoke import Collection, task
+from invoke import Collection
 
 from workflow import (
     building,
@@ -35,6 +35,7 @@ from workflow.flags import (
     TRAIN_HELP,
     train_flags,
 )
+from workflow.step import task
 
 
 @task(help={"arch": ARCH, "source": MODEL_SOURCE, "force": FORCE}, auto_shortflags=False)

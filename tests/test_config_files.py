@@ -24,7 +24,7 @@ YAML = {
     "train: &a {epochs: *a}\n": "1: not YAML: found unconstructable recursive node",
     "train: {seed: 2025-13-45}\n": " not YAML: month must be in 1..12",
     "--- 1\n--- 2\n": "2: not YAML: but found another document",
-    "a: \x01\n": ' not YAML: unacceptable character #x0001: special characters',
+    "a: \x01\n": " not YAML: unacceptable character #x0001: special characters",
     "- train\n": " expected sections with keys, got ['train']",
     "text\n": " expected sections with keys, got 'text'",
     "\ntrain: 5\n": "2: train: expected a section with keys, got 5",

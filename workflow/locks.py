@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pytorch_common.files import place_problem
 from workflow.errors import WorkflowError
 from workflow.notes import note
+from workflow.settings import PROJECT
 from workflow.transfer import root_cause
 
 RUN_LOCK = "run.lock"
@@ -57,7 +59,8 @@ def _lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
         yield False
         return
     except OSError as error:
-        raise WorkflowError(f"{path}: cannot be written: {root_cause(error)}") from error
+        problem = place_problem(error, PROJECT) or f"{path}: cannot be written: {root_cause(error)}"
+        raise WorkflowError(problem) from error
     try:
         yield True
     finally:
