@@ -59,8 +59,9 @@ def _lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
         yield False
         return
     except OSError as error:
-        problem = place_problem(error, PROJECT) or f"{path}: cannot be written: {root_cause(error)}"
-        raise WorkflowError(problem) from error
+        problem = place_problem(error, PROJECT) or root_cause(error)
+        reason = problem.removeprefix(f"{error.filename}: ")
+        raise WorkflowError(f"{path}: cannot be written: {reason}") from error
     try:
         yield True
     finally:
