@@ -47,6 +47,8 @@ def main(argv: Sequence[str]) -> int:
     started = time.monotonic()
 
     data = load_data(args.data, contract.IMAGE_SIZES[options.arch], args.cache_mb)
+    if problem := contract.batch_problem(options, len(data.training)):
+        raise RunError(problem)
     classes = data.training.classes
     base, base_sha256 = None, None
     if options.method != contract.SCRATCH:

@@ -17,14 +17,14 @@ from tests.conftest import PROJECT
 
 # Stands in for python3 and for .venv/bin/python: knows the few calls that the launcher makes.
 STUB = """#!/bin/sh
+case "$1" in */workflow/program.py) shift; echo "invoke $*"; exit ;; esac
 printf '%s\\n' "$*" >> "$STUB_LOG"
 case "$*" in
     "-c import sys; sys.exit(sys.version_info < (3, 10))") exit "${STUB_TOO_OLD:-0}" ;;
     --version) echo "Python 3.12.0" ;;
     "-m venv --clear "*)
         [ -z "${STUB_NO_VENV:-}" ] || { echo "ensurepip is not available" >&2; exit 1; }
-        rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"
-        printf '#!/bin/sh\\necho "invoke $*"\\n' > "$4/bin/invoke"; chmod +x "$4/bin/invoke" ;;
+        rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
     "- "*) cat > /dev/null; exit "${STUB_INDEX:-0}" ;;
     "-m pip install "*) sleep "${STUB_PIP_S:-0}"; exit "${STUB_PIP:-0}" ;;
     *) echo "unexpected: $*" >&2; exit 99 ;;
@@ -214,9 +214,8 @@ def test_an_environment_of_a_persons_is_named_and_left(
     assert f"{place} was not made by ./inv" in err
     assert sorted(path.name for path in mine.rglob("*")) == before
 
-    (mine / "bin" / "python").write_text("#!/bin/sh\nexit 0\n")
-    (mine / "bin" / "invoke").write_text('#!/bin/sh\necho "mine: $*"\n')
-    (mine / "bin" / "invoke").chmod(0o755)
+    python = '#!/bin/sh\n[ "$1" = -c ] && exit; shift; echo "mine: $*"\n'
+    (mine / "bin" / "python").write_text(python)
     done = launcher.run("--list")
     assert done == (0, f"mine: --search-root {launcher.project} --list\n", "")
 

@@ -65,7 +65,7 @@ def app_build(settings: Settings, role: str) -> Build:
     """
     if role == INFER:
         return infer_build(settings, accepted_digest(settings.infer))
-    dataset.check(settings.data)
+    dataset.check_trainable(settings.data, settings.train_options)
     weights = None if settings.train.method == SCRATCH else model.base_weights(settings)
     return train_build(settings, weights)
 

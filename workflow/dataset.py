@@ -6,7 +6,7 @@ import functools
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pytorch_common.contract import DATA_SUFFIXES
+from pytorch_common.contract import DATA_SUFFIXES, TrainOptions, batch_problem
 from pytorch_common.files import list_files, sha256_file
 from workflow import assets, ownership
 from workflow.download import fetch as fetch_file
@@ -104,6 +104,18 @@ def check(data: DataSettings) -> None:
         for name in train:
             if not image_files(data.dir / split / name):
                 raise WorkflowError(f"{data.dir / split / name}: no images in it")
+
+
+def check_trainable(data: DataSettings, options: TrainOptions) -> None:
+    """Refuse a folder that cannot be trained on with these options.
+
+    Raises: WorkflowError with what is wrong and the mend, a batch size that fits among them.
+    """
+    check(data)
+    train = data.dir / "train"
+    count = sum(len(image_files(train / name)) for name in class_names(train))
+    if problem := batch_problem(options, count):
+        raise WorkflowError(problem)
 
 
 def check_hymenoptera(root: Path) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pytorch_common.files import place_problem
 from workflow.errors import WorkflowError
 from workflow.notes import note
+from workflow.settings import PROJECT
 from workflow.transfer import root_cause
 
 LOCK = ".enclave-finetune.lock"
@@ -76,7 +78,9 @@ def _lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
         yield False
         return
     except OSError as error:
-        raise WorkflowError(f"{path}: cannot be written: {root_cause(error)}") from error
+        problem = place_problem(error, PROJECT) or root_cause(error)
+        reason = problem.removeprefix(f"{error.filename}: ")
+        raise WorkflowError(f"{path}: cannot be written: {reason}") from error
     try:
         yield True
     finally:

@@ -99,7 +99,7 @@ def torch_hub_cache() -> Path:
     """Return torch hub's folder of downloaded weights. Source: torch.hub.get_dir."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", f"{cache}/torch")
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return Path(os.path.expanduser(home)) / "hub" / "checkpoints"  # noqa: PTH111 - no home
 
 
 def pip_download_command(requirements: Path, folder: Path) -> list[str]:

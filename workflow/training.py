@@ -55,7 +55,7 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
         show(*train_lines(settings, backends.pick(settings)))
         return
     _refuse_foreign(settings.train)
-    dataset.check(settings.data)
+    dataset.check_trainable(settings.data, settings.train_options)
     weights = None if settings.train.method == SCRATCH else model.base_weights(settings)
     backend = backends.pick(settings)
     if compare_scratch and backend in backends.SHIELDED:
