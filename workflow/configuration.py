@@ -18,7 +18,9 @@ from workflow.settings import (
     InferSettings,
     MachineSettings,
     ModelSettings,
+    PathText,
     Settings,
+    Source,
     TrainSettings,
 )
 
@@ -112,8 +114,11 @@ def _cast(name: str, value: Any, default: Any, base: Path) -> Any:
         raise WorkflowError(f"{name}: expected {_KINDS[kind]}, got {value!r}")
     if issubclass(kind, Path):
         return Path(os.path.normpath(base / Path(str(value)).expanduser()))
+    text = str(value).strip()
+    if issubclass(kind, PathText) and kind(text).is_path():
+        text = os.path.normpath(base / Path(text).expanduser())
     try:
-        return kind(str(value).strip())
+        return kind(text)
     except ValueError as error:
         raise WorkflowError(f"{name}: expected {_KINDS[kind]}, got {value!r}") from error
 
@@ -135,5 +140,7 @@ _KINDS: dict[type, str] = {
     int: "a whole number",
     float: "a number",
     str: "text",
+    PathText: "a path",
+    Source: "a URL or a path",
     type(PROJECT): "a path",
 }
