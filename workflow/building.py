@@ -180,6 +180,7 @@ def build_lines(build: Build) -> list[str]:
 def _build(build: Build) -> None:
     from workflow import docker_api
 
+    docker_api.refuse_foreign(build.image)
     before = docker_api.find_image(build.image)
     log = BuildLog(build.image)
     with tempfile.TemporaryFile() as context:

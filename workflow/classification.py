@@ -34,6 +34,7 @@ from workflow.handover import (
 )
 from workflow.images import INFER, image_name
 from workflow.notes import answer
+from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.paths import shown
 from workflow.settings import AUTO, GRAPHENE, PROJECT, InferSettings, Settings
 
@@ -55,6 +56,7 @@ def classify(
     if settings.dry:
         show(*classify_lines(settings, backends.pick(settings), names))
         return
+    _refuse_foreign(infer)
     accepted_digest(infer)
     backend = pick_backend(settings)
     if backend == "native":
@@ -194,9 +196,19 @@ def clean_results(settings: Settings) -> None:
 
 
 def clean_result(infer: InferSettings) -> None:
-    """Delete result.txt and result.json, so that no answer outlives its question."""
+    """Delete result.txt and result.json, so that no answer outlives its question.
+
+    Raises: WorkflowError where no task made them.
+    """
+    _refuse_foreign(infer)
     for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE):
         (infer.out / name).unlink(missing_ok=True)
+
+
+def _refuse_foreign(infer: InferSettings) -> None:
+    refuse_unfit(infer.out, "infer.out")
+    results = (infer.out / name for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE))
+    refuse_foreign(results, instead="name another folder: --out (or infer.out)")
 
 
 def clean_lines(infer: InferSettings) -> list[str]:

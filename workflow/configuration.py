@@ -168,6 +168,8 @@ def _cast(name: str, value: Any, default: Any, base: Path) -> Any:
     if os.path.expanduser(text).startswith("~"):  # noqa: PTH111 - Path's own raises RuntimeError
         raise WorkflowError(f"{name}: no home folder for {text}; set HOME, or give a full path")
     if issubclass(kind, Path):
+        if not str(value).strip():
+            raise WorkflowError(f"{name}: expected a path, got nothing")
         return Path(os.path.normpath(base / Path(str(value)).expanduser()))
     try:
         return kind(text)

@@ -18,6 +18,7 @@ import docker.utils
 from workflow import docker_config
 from workflow.docker_config import credentials, errors_in_one_line, one_line
 from workflow.errors import WorkflowError
+from workflow.images import LABEL
 from workflow.notes import note
 
 OnLine = Callable[[str], None]
@@ -88,6 +89,19 @@ def find_image(name: str) -> Image | None:
         user=config.get("User") or "",
         size_bytes=attributes["Size"],
     )
+
+
+def refuse_foreign(name: str) -> None:
+    """Refuse to take the name of an image that no task made: none carries a label of ours.
+
+    Raises: WorkflowError that says how to keep it, and how to name ours.
+    """
+    image = find_image(name)
+    if image and not any(label.startswith(LABEL) for label in image.labels):
+        raise WorkflowError(
+            f"image {name} was made by no task, so none takes its name; give it another (docker "
+            f"tag {name} NEW, docker rmi {name}), or name ours: image.train, image.infer"
+        )
 
 
 def build(

@@ -45,21 +45,23 @@ def fetch(
     source: str = "",
     caches: Sequence[Path] = (),
     policy: Policy = DEFAULT_POLICY,
+    force: bool = False,
 ) -> bool:
     """Bring the asset to the target and return whether anything was fetched.
 
-    The first of these serves: the target as it is, a verified copy in a cache folder, the source
-    (a file or an http(s) URL), the asset's own URL.
+    The first of these serves: the target as it is (not with ``force``), a verified copy in a cache
+    folder, the source (a file or an http(s) URL), the asset's own URL.
 
     Raises: WorkflowError where it cannot be had or is not the pinned file.
     """
-    if not _fault(target, asset):
+    if not force and not _fault(target, asset):
         return False
     try:
         with locked(target):
-            if not (fault := _fault(target, asset)):
+            fault = _fault(target, asset)
+            if not force and not fault:
                 return False
-            if target.exists():
+            if fault and target.exists():
                 note(f"{target}: {fault}; replacing it")
             part = _sibling(target, ".part")
             _bring(asset, part, source, caches, policy)

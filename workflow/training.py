@@ -34,6 +34,7 @@ from workflow.handover import (
 from workflow.images import TRAIN, image_name
 from workflow.locks import alone_in
 from workflow.notes import note
+from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.paths import shown
 from workflow.settings import PROJECT, Settings, TrainSettings
 
@@ -53,6 +54,7 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
     if settings.dry:
         show(*train_lines(settings, backends.pick(settings)))
         return
+    _refuse_foreign(settings.train)
     dataset.check_trainable(settings.data, settings.train_options)
     weights = None if settings.train.method == SCRATCH else model.base_weights(settings)
     backend = backends.pick(settings)
@@ -229,15 +231,29 @@ def _sealed_digest(settings: Settings, backend: str) -> str | None:
     return sha256_file(net)
 
 
+def _refuse_foreign(train: TrainSettings) -> None:
+    """Refuse to train into a folder where a person's own files have the names of ours.
+
+    Raises: WorkflowError naming the first of them.
+    """
+    refuse_unfit(train.out, "train.out")
+    refuse_foreign([*_results(train), *_checkpoints(train)], instead="name another folder: --out")
+
+
 def _forget(train: TrainSettings, *, resume: bool) -> None:
     """Delete the results of an earlier run, so that none outlives it; its checkpoints too."""
-    for name in (NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE):
-        (train.out / name).unlink(missing_ok=True)
-    encrypted_net(train.out).unlink(missing_ok=True)
-    if not resume:
-        for folder in (train.out, train.out / ENCRYPTED_FOLDER):
-            for checkpoint in folder.glob(f"{NET_FILE}.epoch-*"):
-                checkpoint.unlink()
+    for path in [*_results(train), *([] if resume else _checkpoints(train))]:
+        path.unlink(missing_ok=True)
+
+
+def _results(train: TrainSettings) -> list[Path]:
+    names = (NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE)
+    return [*(train.out / name for name in names), encrypted_net(train.out)]
+
+
+def _checkpoints(train: TrainSettings) -> list[Path]:
+    folders = (train.out, train.out / ENCRYPTED_FOLDER)
+    return [path for folder in folders for path in folder.glob(f"{NET_FILE}.epoch-*")]
 
 
 def _sealed_folders(settings: Settings, backend: str) -> list[Path]:
