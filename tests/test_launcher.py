@@ -214,9 +214,8 @@ def test_an_environment_of_a_persons_is_named_and_left(
     assert f"{place} was not made by ./inv" in err
     assert sorted(path.name for path in mine.rglob("*")) == before
 
-    (mine / "bin" / "python").write_text("#!/bin/sh\nexit 0\n")
-    (mine / "bin" / "invoke").write_text('#!/bin/sh\necho "mine: $*"\n')
-    (mine / "bin" / "invoke").chmod(0o755)
+    python = '#!/bin/sh\n[ "$1" = -c ] && exit; shift; echo "mine: $*"\n'
+    (mine / "bin" / "python").write_text(python)
     done = launcher.run("--list")
     assert done == (0, f"mine: --search-root {launcher.project} --list\n", "")
 

@@ -25,6 +25,43 @@ def test_each_check_says_what_mends_it() -> None:
     assert (short.state, short.found, short.mend) == ("bad", "1.0 GiB free", "free 2 GiB")
 
 
+GIB = 2**30
+
+
+def machine_with(folder: Path, cgroup: str, groups: dict[str, tuple[str, ...]]) -> int:
+    """Return what is said of a machine with 8 GiB free, in these control groups."""
+    (folder / "self").mkdir(parents=True)
+    (folder / "meminfo").write_text("MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n")
+    (folder / "self" / "cgroup").write_text(cgroup)
+    for name, values in groups.items():
+        group = folder / "cgroups" / name
+        group.mkdir(parents=True, exist_ok=True)
+        files = machine.MEMORY_FILES["memory" if name.startswith("memory") else ""]
+        for file, value in zip(files[:2], values, strict=True):
+            (group / file).write_text(f"{value}\n")
+        (group / "memory.stat").write_text(f"anon 5\n{files[2]} {GIB // 2}\n")
+    return machine.memory_bytes(folder / "cgroups", folder)
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "groups", "expected"),
+    [
+        ("0::/", {}, 8 * GIB),
+        ("0::/", {"": (str(2 * GIB), str(GIB))}, 1.5 * GIB),
+        ("0::/", {"": ("max", str(GIB))}, 8 * GIB),
+        ("0::/", {"": (str(64 * GIB), str(GIB))}, 8 * GIB),
+        ("0::/a/b", {"a": (str(2 * GIB), str(GIB)), "a/b": ("max", str(GIB))}, 1.5 * GIB),
+        ("4:memory:/docker/1\n0::/", {"memory": (str(GIB), str(GIB))}, 0.5 * GIB),
+        ("4:memory:/docker/1", {"memory/docker/1": (str(3 * GIB), str(GIB))}, 2.5 * GIB),
+        ("4:memory:/", {"memory": ("9223372036854771712", str(GIB))}, 8 * GIB),
+    ],
+)
+def test_memory_is_what_the_machine_has_left_or_the_container(
+    cgroup: str, groups: dict[str, tuple[str, ...]], expected: float, tmp_path: Path
+) -> None:
+    assert machine_with(tmp_path, cgroup, groups) == expected
+
+
 def test_the_network_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +28,24 @@ from workflow.errors import WorkflowError
 from workflow.settings import Settings
 
 PATHS = [
-    f"{section}.{key.name}"
+    f"{section}.{key}"
     for section, keys in configuration.defaults().items()
-    for key in fields(getattr(Settings(), section))
-    if isinstance(getattr(getattr(Settings(), section), key.name), Path)
+    for key, default in keys.items()
+    if isinstance(default, Path)
 ]
 
 
 @pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("value", ["", " ", "\t"])
-def test_an_empty_path_setting_is_an_error(name: str, value: str) -> None:
-    section, key = name.split(".")
-    for config, flags in (({section: {key: value}}, {}), ({}, {name: value})):
-        with pytest.raises(WorkflowError, match=rf"^{name}: expected a path, got nothing$"):
-            configuration.read(config, flags)
+def test_an_empty_path_setting_is_an_error(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WorkflowError, match=rf"^{name}: expected a path, got nothing$"):
+        configuration.read({}, {name: value})
+    variable = f"INVOKE_{name.replace('.', '_').upper()}"
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(WorkflowError, match=rf"^{variable}: {name}: expected a path, got nothing$"):
+        configuration.read({})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from workflow import config_files, configuration, settings
 from workflow.configuration import read
 from workflow.errors import WorkflowError
-from workflow.settings import PROJECT, Settings
+from workflow.settings import PROJECT, PathText, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,52 @@ def test_paths_start_from_the_project_but_those_of_flags_from_the_caller(
     chosen = read(config(train={"out": "here"}), {"data.dir": "../there"})
     assert chosen.train.out == PROJECT / "here"
     assert chosen.data.dir == tmp_path.parent / "there"
+
+
+NAMES = [f"{section}.{key}" for section, keys in configuration.defaults().items() for key in keys]
+WORDS = {
+    *("model.arch", "train.method", "machine.backend", "image.train", "image.infer", "image.base"),
+    *("image.os", "gsc.dialect", "gsc.distro", "gsc.gramine_image", "gsc.insecure"),
+}
+"""The settings that are text and no path: a new one is put here, or given a path's type."""
+
+
+def value(chosen: Settings, name: str) -> Any:
+    section, key = name.split(".")
+    return getattr(getattr(chosen, section), key)
+
+
+PATHS = [name for name in NAMES if isinstance(value(Settings(), name), (Path, PathText))]
+
+
+def test_every_setting_that_is_text_is_known_to_be_no_path() -> None:
+    texts = {name for name in NAMES if type(value(Settings(), name)) is str}
+    assert texts == WORDS
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_every_path_starts_from_the_project_and_that_of_a_flag_from_the_caller(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    section, key = name.split(".")
+    kind = type(value(Settings(), name))
+    for text, from_file, from_flag in (
+        ("my/x", PROJECT / "my" / "x", tmp_path / "my" / "x"),
+        ("../x", PROJECT.parent / "x", tmp_path.parent / "x"),
+        ("~/x", tmp_path / "home" / "x", tmp_path / "home" / "x"),
+        ("/x", Path("/x"), Path("/x")),
+    ):
+        assert value(read(config(**{section: {key: text}})), name) == kind(from_file)
+        assert value(read(config(), {name: text}), name) == kind(from_flag)
+
+
+@pytest.mark.parametrize("name", ["model.source", "data.source"])
+@pytest.mark.parametrize("text", ["", "https://mirror.example/x.zip", "file:///x.zip"])
+def test_a_source_that_is_no_path_stays_as_it_is(name: str, text: str) -> None:
+    section, key = name.split(".")
+    assert value(read(config(**{section: {key: text}})), name) == text
 
 
 @pytest.mark.parametrize(
@@ -89,7 +135,8 @@ def test_every_setting_says_what_it_is() -> None:
     import inspect
 
     tree = ast.parse(inspect.getsource(settings))
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    nodes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    classes = [node for node in nodes if node.name.endswith("Settings")]
     assert len(classes) == 8
     for node in classes:
         for statement, after in zip(node.body, node.body[1:], strict=False):

