@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Iterable, Iterator
 
 CHUNK_BYTES = 1 << 20
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How the text begins that stands in a checkout for a file which Git LFS did not fetch."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _BARRED = {errno.EACCES, errno.EPERM}
@@ -30,6 +32,12 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Tell whether the file is what Git LFS leaves in its place; the mend is ``git lfs pull``."""
+    with path.open("rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
 
 
 def is_hidden(path: Path, root: Path) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pytorch_common.files import sha256_file
+from pytorch_common.files import is_lfs_pointer, sha256_file
 from workflow.errors import WorkflowError
 from workflow.locks import locked
 from workflow.notes import note
@@ -96,6 +96,8 @@ def _fault(path: Path, asset: Asset) -> str:
     with path.open("rb") as file:
         if file.read(512).lstrip().lower().startswith(_HTML_STARTS):
             return f"got an HTML page, expected {asset.name}"
+    if is_lfs_pointer(path):
+        return f"got a Git LFS pointer, expected {asset.name}; run: git lfs pull"
     if asset.sha256 and not matches(path, asset.sha256):
         got = sha256_file(path)[: len(asset.sha256)]
         return f"expected sha256 {asset.sha256}, got {got}"

