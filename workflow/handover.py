@@ -13,7 +13,7 @@ from pytorch_common.files import sha256_file, write_atomically
 from workflow.commands import shell_line, show
 from workflow.errors import WorkflowError
 from workflow.notes import note
-from workflow.settings import AUTO, BACKENDS, GRAMINE, InferSettings, Settings
+from workflow.settings import AUTO, BACKENDS, GRAMINE, InferSettings, Settings, TrainSettings
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = "enclave-finetune/run/1"
@@ -91,6 +91,21 @@ def copy_net(settings: Settings) -> Path:
     shutil.copyfile(settings.train.out / RECORD_FILE, record_beside(settings.infer.net))
     write_run(settings.infer.net.parent, {**run, "schema": RUN_SCHEMA})
     return target
+
+
+def not_handed_over(settings: Settings) -> str:
+    """Return the line for a trained network that is not the one which answers, else nothing."""
+    out, net = settings.train.out, settings.infer.net
+    try:
+        trained, answers = read_record(out), read_record(record_beside(net).parent)
+    except WorkflowError:
+        return ""
+    if trained["digests"]["net"] == answers["digests"]["net"]:
+        return ""
+    places = (("--out", out, TrainSettings.out), ("--net", net, InferSettings.net))
+    flags = [word for flag, path, usual in places if path != usual for word in (flag, path)]
+    command = shell_line(["inv", "copy-net", *flags])
+    return f"{net} answers, which is not the network in {out}; to hand that over: {command}"
 
 
 def digest_line(infer: InferSettings) -> str:
