@@ -29,7 +29,7 @@ def mode(settings: Settings) -> str:
     """
     named = settings.machine.backend
     if named == AUTO:
-        return "sgx" if backends.enclave_device(settings.machine) else "direct"
+        return "sgx" if backends.is_for_sgx(settings.machine) else "direct"
     if named not in backends.SHIELDED:
         raise WorkflowError(f"--backend: a shielded image is for sgx or direct, not for {named}")
     return named
