@@ -1,10 +1,11 @@
 """The tasks: one a documented step, `inv all` for all of them in order, and those beside them."""
 
-from invoke import Collection, task
+from invoke import Collection
 
 from workflow import (
     building,
     classification,
+    config_files,
     configuration,
     dataset,
     enclaves,
@@ -35,6 +36,7 @@ from workflow.flags import (
     given,
     train_flags,
 )
+from workflow.step import task
 
 
 @task(help={"arch": ARCH, "source": MODEL_SOURCE, "force": FORCE}, auto_shortflags=False)
@@ -293,4 +295,5 @@ ns = Collection(
     all_steps,
     *tool_tasks.TASKS,
 )
-ns.configure(configuration.defaults())
+
+config_files.sections()  # a plain `invoke` reads them next, and a damaged one is a traceback there

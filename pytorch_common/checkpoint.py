@@ -15,7 +15,7 @@ from torch import nn
 
 from pytorch_common.contract import IMAGE_SIZES, METHODS, NET_FORMAT
 from pytorch_common.errors import RunError
-from pytorch_common.files import write_atomically
+from pytorch_common.files import is_lfs_pointer, write_atomically
 from pytorch_common.network import StateDict, restore_network
 
 
@@ -103,6 +103,8 @@ def load_base_weights(path: Path) -> tuple[dict[str, torch.Tensor], str]:
 def _read(path: Path) -> bytes:
     """Return the bytes, read once: what is hashed is what is loaded."""
     try:
+        if is_lfs_pointer(path):
+            raise RunError(f"{path} is a Git LFS pointer, not the file; run: git lfs pull")
         return path.read_bytes()
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -39,6 +39,10 @@ IMAGE_SIZES: Mapping[str, int] = {
 }
 """Side of the square input in pixels, by architecture. Source: "Finetuning Torchvision Models"."""
 
+WANTS_TWO_IMAGES = ("inception_v3",)
+"""Architectures that cannot train on a batch of one image: a layer of theirs normalises, over the
+batch, one value a channel for each image. A test asks the networks themselves."""
+
 FEATURE_EXTRACT = "feature-extract"
 FULL = "full"
 SCRATCH = "scratch"
@@ -123,6 +127,27 @@ class TrainOptions:
             for holds, name, expected in checks
             if not holds
         ]
+
+
+def batch_problem(options: TrainOptions, image_count: int) -> str | None:
+    """Say why so many images cannot be trained on in batches of this size, None where they can.
+
+    The remedy leaves every image and every other run as they are: another batch size.
+    """
+    size = min(options.batch_size, image_count)
+    last = image_count % size or size
+    if options.arch not in WANTS_TWO_IMAGES or last > 1:
+        return None
+    if image_count == 1:
+        return f"{options.arch} cannot be trained on a single image"
+    fits = [number for number in range(2, image_count + 1) if image_count % number != 1]
+    below = [number for number in fits if number < size][-1:]
+    above = [number for number in fits if number > size][:1]
+    sizes = " or ".join(map(str, below + above))
+    return (
+        f"{options.arch} cannot be trained on a batch of one image, which {image_count} images in "
+        f"batches of {options.batch_size} leave; take --batch-size {sizes}"
+    )
 
 
 def option_variable(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pytorch_common.errors import RunError
+from pytorch_common.files import is_lfs_pointer
 
 BACKGROUND = (255, 255, 255)
 """What shows through transparent pixels: white, as on paper."""
@@ -36,6 +37,8 @@ def read_image(path: Path) -> Image.Image:
     except IsADirectoryError as error:
         raise ImageError("a folder, not an image") from error
     except UnidentifiedImageError as error:
+        if is_lfs_pointer(path):
+            raise ImageError("a Git LFS pointer, not the image; run: git lfs pull") from error
         raise ImageError("not an image that Pillow can read") from error
     except Image.DecompressionBombError as error:
         raise ImageError("too many pixels to be decoded safely") from error

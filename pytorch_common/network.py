@@ -59,16 +59,60 @@ def restore_network(
     return network.eval()
 
 
+_OTHER_ARCH = "give the architecture that it was made with: --arch"
+
+
 def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
     """Load the state_dict: every key and every shape must agree.
 
-    Raises: RunError with the first disagreement.
+    Raises: RunError with the first disagreements and their cure.
     """
     try:
         network.load_state_dict(dict(state), strict=True)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        own = network.state_dict()
+        reason = _prefix(own, state) or _names(own, state) or _shapes(own, state)
+        reason = reason or " ".join(str(error).split())
         raise RunError(f"{name} does not fit the network: {reason}") from error
+
+
+def _prefix(own: StateDict, state: StateDict) -> str:
+    """Say that all names are ours but for what stands before them, empty where that is not so."""
+    first = next(iter(state))
+    prefix = next((first[: -len(key)] for key in own if first.endswith(f".{key}")), "")
+    if not prefix or not all(key.startswith(prefix) for key in state):
+        return ""
+    who = " (torch.nn.DataParallel puts it there)" if prefix == "module." else ""
+    inner = f"model.{prefix[:-1]}.state_dict()" if prefix == "module." else "the names without it"
+    return f"all of its names begin with {prefix!r}{who}; save {inner}"
+
+
+def _names(own: StateDict, state: StateDict) -> str:
+    """Say which names are only on one side, empty where none is."""
+    missing = [key for key in own if key not in state]
+    unknown = [key for key in state if key not in own]
+    if not missing and not unknown:
+        return ""
+    parts = [
+        f"{len(keys)} {what}, the first of them {keys[0]}"
+        for keys, what in ((missing, "weights are missing"), (unknown, "are of another network"))
+        if keys
+    ]
+    return "; ".join([*parts, _OTHER_ARCH])
+
+
+def _shapes(own: StateDict, state: StateDict) -> str:
+    """Say which shapes differ, and where that is the number of classes alone."""
+    differing = [key for key in own if own[key].shape != state[key].shape]
+    if not differing:
+        return ""
+    first = differing[0]
+    wanted, got = tuple(own[first].shape), tuple(state[first].shape)
+    if all(own[key].shape[1:] == state[key].shape[1:] for key in differing) and got:
+        mend = "inv train" if wanted[0] != IMAGENET_CLASSES else "take one that ImageNet trained"
+        return f"size mismatch: {first} is made for {got[0]} classes, expected {wanted[0]}; {mend}"
+    more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+    return f"size mismatch: {first}{more}: expected {wanted}, got {got}; {_OTHER_ARCH}"
 
 
 class Split(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import platform
@@ -22,11 +21,12 @@ from pytorch_common.contract import (
     running_backend,
 )
 from pytorch_common.errors import RunError
+from pytorch_common.files import place_problem
 
 PROGRESS_INTERVAL_S = 0.2
 ATTESTATION_TYPE = Path("/dev/attestation/attestation_type")
 
-_PLACE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+CODE = Path(__file__).resolve().parents[1]
 
 T = TypeVar("T")
 
@@ -46,9 +46,10 @@ def run_script(main: Callable[[Sequence[str]], int]) -> int:
         note(f"error: {error}")
         return 1
     except OSError as error:
-        if error.errno not in _PLACE_ERRORS:
+        problem = place_problem(error, CODE)
+        if problem is None:
             raise
-        note(f"error: {error.filename or 'a file'}: {error.strerror}")
+        note(f"error: {problem}")
         return 1
     except KeyboardInterrupt:
         note("interrupted")

@@ -49,6 +49,8 @@ def main(argv: Sequence[str]) -> int:
     data = load_data(args.data, contract.IMAGE_SIZES[options.arch], args.cache_mb)
     if passed_over := hidden_note(args.data):
         note(passed_over)
+    if problem := contract.batch_problem(options, len(data.training)):
+        raise RunError(problem)
     classes = data.training.classes
     base, base_sha256 = None, None
     if options.method != contract.SCRATCH:

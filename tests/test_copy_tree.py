@@ -182,8 +182,8 @@ def test_a_failed_move_brings_the_old_target_back(
 
 
 def test_what_a_killed_run_left_is_cleared_away(source: Path, target: Path) -> None:
-    write(target.with_name(".hymenoptera.new") / "half.jpg", b"half")
-    write(target.with_name(".hymenoptera.old") / "old.jpg", b"old")
+    write(target.with_name(".hymenoptera.enclave-finetune.new") / "half.jpg", b"half")
+    write(target.with_name(".hymenoptera.enclave-finetune.old") / "old.jpg", b"old")
     with pytest.raises(WorkflowError, match="one image is missing"):
         copy_tree(source, target, is_jpg, refuse)
     assert content_of(target) == {"old.jpg": b"old"}  # it was killed between the two moves

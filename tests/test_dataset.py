@@ -98,8 +98,11 @@ def test_a_bad_archive_does_not_come_back(small: Path, tmp_path: Path, server: F
     assert dataset.differences(data.dir) == []
 
 
-def test_a_tree_in_place_is_verified_again_and_mended(small: Path, tmp_path: Path) -> None:
+def test_the_projects_own_tree_is_verified_again_and_mended(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = DataSettings(dir=tmp_path / "data", source=str(zipped(small)))
+    monkeypatch.setattr(dataset, "HYMENOPTERA", data.dir)
     dataset.fetch(data)
     (data.dir / "val" / "ants" / "one photo.png").write_bytes(b"changed")
     with pytest.raises(WorkflowError, match="is changed; run: inv fetch-hymenoptera"):

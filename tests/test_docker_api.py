@@ -83,6 +83,21 @@ def test_an_image_with_a_layer_on_top_is_built_on_the_other_not_the_reverse(
     assert docker_api.find_image(name) is None
 
 
+def test_the_name_of_a_persons_image_is_not_taken(tiny_image: str) -> None:
+    with pytest.raises(WorkflowError, match=f"image {tiny_image} was made by no task"):
+        docker_api.refuse_foreign(tiny_image)
+    docker_api.refuse_foreign(f"{tiny_image}_absent")
+    ours = f"{tiny_image}_ours"
+    docker_api.build_files(
+        {"Dockerfile": f"FROM {tiny_image}\n".encode()},
+        tag=ours,
+        labels={"enclave-finetune.context": "x"},
+        on_line=lambda line: None,
+    )
+    docker_api.refuse_foreign(ours)
+    docker_api.remove_image(ours)
+
+
 def test_a_failed_build_ends_with_the_daemons_own_line_after_the_logs_tail(
     tiny_image: str,
 ) -> None:

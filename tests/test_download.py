@@ -20,6 +20,7 @@ from tests.fault_server import (  # noqa: F401  (pytest finds the fixtures here)
 )
 from workflow.download import Asset, fetch, matches, verify
 from workflow.errors import WorkflowError
+from workflow.locks import lock_beside
 
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -179,7 +180,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(asset: Asset, tmp_path: Pat
 
 
 def test_a_lock_left_by_a_killed_run_does_not_hold(asset: Asset, target: Path) -> None:
-    write(target.with_name("file.bin.lock"), b"")
+    write(lock_beside(target), b"")
     assert fetch(asset, target)
     assert_only(target)
 

@@ -37,7 +37,7 @@ OTHERS = {"doctor", "lint", "test"}
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the project as it comes from git, with one picture."""
+    """Return a copy of the project as it comes from git, with one picture and one old result."""
     folder = tmp_path_factory.mktemp("dry") / "the project"
     ignored = shutil.ignore_patterns(
         *(".venv", ".git", "out", "gsc", "model", "hymenoptera_*", "__pycache__", ".*_cache"),
@@ -45,6 +45,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     shutil.copytree(PROJECT, folder, ignore=ignored)
     paint(folder / "it's a bee.png", (1, 2, 3), 1)
+    (folder / "out" / "infer").mkdir(parents=True)
+    (folder / "out" / "infer" / "result.json").write_text("{}")
     return folder
 
 

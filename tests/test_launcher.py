@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +17,14 @@ from tests.conftest import PROJECT
 
 # Stands in for python3 and for .venv/bin/python: knows the few calls that the launcher makes.
 STUB = """#!/bin/sh
+case "$1" in */workflow/program.py) shift; echo "invoke $*"; exit ;; esac
 printf '%s\\n' "$*" >> "$STUB_LOG"
 case "$*" in
     "-c import sys; sys.exit(sys.version_info < (3, 10))") exit "${STUB_TOO_OLD:-0}" ;;
     --version) echo "Python 3.12.0" ;;
     "-m venv --clear "*)
         [ -z "${STUB_NO_VENV:-}" ] || { echo "ensurepip is not available" >&2; exit 1; }
-        rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"
-        printf '#!/bin/sh\\necho "invoke $*"\\n' > "$4/bin/invoke"; chmod +x "$4/bin/invoke" ;;
+        rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
     "- "*) cat > /dev/null; exit "${STUB_INDEX:-0}" ;;
     "-m pip install "*) sleep "${STUB_PIP_S:-0}"; exit "${STUB_PIP:-0}" ;;
     *) echo "unexpected: $*" >&2; exit 99 ;;
@@ -43,10 +45,16 @@ class Launcher:
         self.stub.write_text(STUB)
         self.stub.chmod(0o755)
 
-    def start(self, *args: str, **variables: str) -> subprocess.Popen[str]:
+    def start(
+        self, *args: str, command: Path | None = None, user: int | None = None, **variables: str
+    ) -> subprocess.Popen[str]:
         self.log.unlink(missing_ok=True)
+        if user is not None:
+            self.log.touch()
+            self.log.chmod(0o666)
         return subprocess.Popen(
-            [str(self.project / "inv"), *args],
+            [str(command or self.project / "inv"), *args],
+            user=user,
             env={**os.environ, "PYTHON": str(self.stub), "STUB_LOG": str(self.log), **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -54,8 +62,10 @@ class Launcher:
             start_new_session=True,
         )
 
-    def run(self, *args: str, **variables: str) -> tuple[int, str, str]:
-        process = self.start(*args, **variables)
+    def run(
+        self, *args: str, command: Path | None = None, user: int | None = None, **variables: str
+    ) -> tuple[int, str, str]:
+        process = self.start(*args, command=command, user=user, **variables)
         out, err = process.communicate(timeout=30)
         return process.returncode, out, err
 
@@ -124,7 +134,7 @@ def test_an_interrupted_installation_is_begun_anew(launcher: Launcher, number: i
     status, out, _ = launcher.run("--list")
     assert (status, out.split()[0]) == (0, "invoke")
     assert "-m venv" in launcher.calls()
-    assert not (launcher.project / ".venv.lock").exists()
+    assert not list(launcher.project.glob(".venv.*"))
 
 
 def test_two_at_once_install_once(launcher: Launcher) -> None:
@@ -157,8 +167,106 @@ def test_what_is_missing_is_one_line(launcher: Launcher) -> None:
 def test_no_python_at_all(launcher: Launcher, tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("sh", "dirname", "mkdir", "cat", "rm", "sleep", "cksum"):
+    for name in ("sh", "dirname", "mkdir", "cat", "rm", "sleep", "cksum", "sed"):
         (tools / name).symlink_to(shutil.which(name) or name)
     status, _, err = launcher.run(PYTHON="", PATH=str(tools))
     assert (status, err.count("\n")) == (1, 1)
     assert "no Python 3.10 or later found" in err
+
+
+def test_a_link_to_the_launcher_works_and_touches_nothing_beside_itself(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    mine = home / ".venv" / "mine"
+    mine.mkdir(parents=True)
+    (home / "inv").symlink_to(os.path.relpath(launcher.project / "inv", home))
+    (tmp_path / "inv").symlink_to("home/inv")
+    for link in (home / "inv", tmp_path / "inv"):
+        done = launcher.run("--list", command=link)
+        assert done[:2] == (0, f"invoke --search-root {launcher.project} --list\n")
+    assert mine.exists()
+
+
+def test_no_pyproject_no_action(launcher: Launcher) -> None:
+    (launcher.project / "pyproject.toml").unlink()
+    status, out, err = launcher.run()
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "no pyproject.toml in" in err
+    assert [path.name for path in launcher.project.iterdir()] == ["inv"]
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_an_environment_of_a_persons_is_named_and_left(
+    launcher: Launcher, tmp_path: Path, is_link: bool
+) -> None:
+    place = launcher.project / ".venv"
+    mine = tmp_path / "mine" if is_link else place
+    (mine / "bin").mkdir(parents=True)
+    (mine / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
+    (mine / "bin" / "python").chmod(0o755)
+    if is_link:
+        (mine / ".installed").write_text("of another checkout")
+        place.symlink_to(mine)
+    before = sorted(path.name for path in mine.rglob("*"))
+    status, _, err = launcher.run()
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"{place} was not made by ./inv" in err
+    assert sorted(path.name for path in mine.rglob("*")) == before
+
+    python = '#!/bin/sh\n[ "$1" = -c ] && exit; shift; echo "mine: $*"\n'
+    (mine / "bin" / "python").write_text(python)
+    done = launcher.run("--list")
+    assert done == (0, f"mine: --search-root {launcher.project} --list\n", "")
+
+
+def test_a_moved_or_copied_project_is_installed_anew(launcher: Launcher, tmp_path: Path) -> None:
+    launcher.run()
+    shutil.copytree(launcher.project, tmp_path / "copied", symlinks=True)
+    launcher.project.rename(tmp_path / "moved")
+    for name in ("moved", "copied"):
+        launcher.project = tmp_path / name
+        status, out, err = launcher.run("--list")
+        assert (status, out) == (0, f"invoke --search-root {tmp_path / name} --list\n")
+        assert "making .venv" in err
+        assert launcher.run("--list")[2] == ""
+
+
+@pytest.fixture
+def shared_launcher() -> Iterator[Launcher]:
+    """Make a launcher in a folder that every user may enter, unlike pytest's own."""
+    if os.getuid() != 0:
+        pytest.skip("only root becomes another user")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Launcher(Path(folder))
+
+
+@pytest.mark.parametrize("is_installed", [False, True])
+def test_a_checkout_that_cannot_be_written_is_one_line(
+    shared_launcher: Launcher, is_installed: bool
+) -> None:
+    launcher = shared_launcher
+    if is_installed:
+        launcher.run()
+        assert launcher.run("--list", user=12345)[0] == 0  # nothing is to be written
+        (launcher.project / ".venv" / "bin" / "python").chmod(0o700)
+    status, out, err = launcher.run(user=12345)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "nothing can be installed here: cannot create directory" in err
+    assert "Permission denied" in err
+
+
+def test_another_users_installation_is_waited_for(shared_launcher: Launcher) -> None:
+    launcher = shared_launcher
+    lock = launcher.project / ".venv.lock"
+    lock.mkdir()
+    (lock / "pid").write_text(f"{os.getpid()}\n")
+    os.chown(launcher.project, 12345, 12345)
+    process = launcher.start(user=12345)
+    time.sleep(1.5)
+    assert process.poll() is None
+    shutil.rmtree(lock)
+    out, err = process.communicate(timeout=20)
+    assert "is installing; waiting" in err
+    assert out.startswith("invoke ")

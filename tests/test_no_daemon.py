@@ -32,13 +32,15 @@ def test_no_daemon_is_one_line_with_the_reason(
     host: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
-    said = f"no Docker daemon answers ({reason}); start it, or look: inv doctor"
+    said = f"no Docker daemon answers ({host}: {reason}); start it, or look: inv doctor"
     assert docker_api.problem() == said
     (check,) = shield_checks.docker_checks()
-    assert (check.state, check.found) == ("missing", f"no Docker daemon answers ({reason})")
+    assert (check.state, check.found) == ("missing", f"no Docker daemon answers ({host}: {reason})")
 
 
-@pytest.mark.parametrize("host", ["nonsense", "http+nonsense://x", "ssh://x.invalid"])
+@pytest.mark.parametrize(
+    "host", ["nonsense", "http+nonsense://x", "ssh://x.invalid", "tcp://x:abc", "tcp://[::1"]
+)
 def test_a_daemons_address_that_is_none_is_one_line(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,7 +48,7 @@ def test_a_daemons_address_that_is_none_is_one_line(
     said = docker_api.problem()
     assert said is not None
     assert "\n" not in said
-    assert said.startswith("no Docker daemon answers (")
+    assert said.startswith(f"no Docker daemon answers ({host}: ")
 
 
 @pytest.mark.parametrize("what", ASKED)
@@ -65,5 +67,6 @@ except WorkflowError as error:
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "no Docker daemon answers (No such file or directory); start it, or look: inv doctor\n"
+        "no Docker daemon answers (unix:///nonexistent: No such file or directory); "
+        "start it, or look: inv doctor\n"
     )

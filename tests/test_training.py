@@ -156,7 +156,7 @@ def test_globs_are_expanded_and_anything_else_stays(tmp_path: Path) -> None:
 def test_no_answer_outlives_its_question(tiny_settings: Settings) -> None:
     tiny_settings.infer.out.mkdir()
     for name in ("result.txt", "result.json", "mine.txt"):
-        (tiny_settings.infer.out / name).write_text("old")
+        (tiny_settings.infer.out / name).write_text('{"schema": "enclave-finetune/result/1"}')
     classification.clean_result(tiny_settings.infer)
     classification.clean_result(tiny_settings.infer)
     assert [path.name for path in tiny_settings.infer.out.iterdir()] == ["mine.txt"]

@@ -12,6 +12,7 @@ from tests import fault_server as faults
 from tests.fault_server import CONTENT, FaultServer, no_proxy_fixture, server_fixture  # noqa: F401  (found by pytest)
 from workflow.download import Asset, Policy, fetch
 from workflow.errors import WorkflowError
+from workflow.locks import lock_beside
 
 QUICK = Policy(connect_timeout_s=2, read_timeout_s=0.3, attempts=3, backoff_s=0.01)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -35,7 +36,7 @@ def failure(asset: Asset, target: Path, policy: Policy = QUICK) -> str:
     line = str(caught.value.message)
     assert "\n" not in line
     assert not target.exists()
-    assert not target.with_name("file.bin.lock").exists()
+    assert not lock_beside(target).exists()
     return line
 
 

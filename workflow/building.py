@@ -70,7 +70,7 @@ def app_build(settings: Settings, role: str) -> Build:
     """
     if role == INFER:
         return infer_build(settings, accepted_digest(settings.infer))
-    dataset.check(settings.data)
+    dataset.check_trainable(settings.data, settings.train_options)
     weights = None if settings.train.method == SCRATCH else model.base_weights(settings)
     return train_build(settings, weights)
 
@@ -204,6 +204,7 @@ def _without_hidden(folder: Path) -> list[str | Path]:
 def _build(build: Build) -> None:
     from workflow import docker_api
 
+    docker_api.refuse_foreign(build.image)
     before = docker_api.find_image(build.image)
     log = BuildLog(build.image)
     with tempfile.TemporaryFile() as context:

@@ -37,6 +37,7 @@ from workflow.handover import (
 )
 from workflow.images import INFER, image_name
 from workflow.notes import answer, note
+from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.paths import shown
 from workflow.settings import GRAPHENE, PROJECT, InferSettings, Settings
 
@@ -62,8 +63,12 @@ def classify(
     place = preflight.running(settings, backend)
     if backend != "native":
         place.append(partial(enclaves.runnable, settings, INFER, backend))
-    opens = partial(check_opens, settings, backend)
-    preflight.require(settings, backend, inputs=[opens], place=place)
+    preflight.require(
+        settings,
+        backend,
+        inputs=[partial(_refuse_foreign, infer), partial(check_opens, settings, backend)],
+        place=place,
+    )
     backends.announce(settings, backend)
     if line := not_handed_over(settings):
         note(line)
@@ -160,7 +165,7 @@ def expand(image: str) -> list[str]:
 
     A path that is not there is left to the script, which says so in a line of the result.
     """
-    path = str(Path(image).expanduser())
+    path = str(Path(os.path.expanduser(image)))  # noqa: PTH111 - there may be no home
     if glob.has_magic(path) and not os.path.lexists(path):
         return sorted(glob.glob(path, recursive=True)) or [path]  # noqa: PTH207 - absolute too
     return [path]
@@ -202,9 +207,19 @@ def clean_results(settings: Settings) -> None:
 
 
 def clean_result(infer: InferSettings) -> None:
-    """Delete result.txt and result.json, so that no answer outlives its question."""
+    """Delete result.txt and result.json, so that no answer outlives its question.
+
+    Raises: WorkflowError where no task made them.
+    """
+    _refuse_foreign(infer)
     for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE):
         (infer.out / name).unlink(missing_ok=True)
+
+
+def _refuse_foreign(infer: InferSettings) -> None:
+    refuse_unfit(infer.out, "infer.out")
+    results = (infer.out / name for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE))
+    refuse_foreign(results, instead="name another folder: --out (or infer.out)")
 
 
 def clean_lines(infer: InferSettings) -> list[str]:

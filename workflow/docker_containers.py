@@ -13,7 +13,8 @@ import docker.types
 
 from pytorch_common.contract import OUT_DIR
 from workflow.containers import ContainerSpec
-from workflow.docker_api import OnLine, client, errors_in_one_line
+from workflow.docker_api import OnLine, client
+from workflow.docker_config import errors_in_one_line
 from workflow.signals import exit_on_signals
 
 OUR_LABEL = "enclave-finetune.run"

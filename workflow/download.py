@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pytorch_common.files import sha256_file
+from pytorch_common.files import is_lfs_pointer, sha256_file
 from workflow.errors import WorkflowError
 from workflow.locks import locked
 from workflow.notes import note
@@ -45,21 +45,23 @@ def fetch(
     source: str = "",
     caches: Sequence[Path] = (),
     policy: Policy = DEFAULT_POLICY,
+    force: bool = False,
 ) -> bool:
     """Bring the asset to the target and return whether anything was fetched.
 
-    The first of these serves: the target as it is, a verified copy in a cache folder, the source
-    (a file or an http(s) URL), the asset's own URL.
+    The first of these serves: the target as it is (not with ``force``), a verified copy in a cache
+    folder, the source (a file or an http(s) URL), the asset's own URL.
 
     Raises: WorkflowError where it cannot be had or is not the pinned file.
     """
-    if not _fault(target, asset):
+    if not force and not _fault(target, asset):
         return False
     try:
         with locked(target):
-            if not (fault := _fault(target, asset)):
+            fault = _fault(target, asset)
+            if not force and not fault:
                 return False
-            if target.exists():
+            if fault and target.exists():
                 note(f"{target}: {fault}; replacing it")
             part = _sibling(target, ".part")
             _bring(asset, part, source, caches, policy)
@@ -94,6 +96,8 @@ def _fault(path: Path, asset: Asset) -> str:
     with path.open("rb") as file:
         if file.read(512).lstrip().lower().startswith(_HTML_STARTS):
             return f"got an HTML page, expected {asset.name}"
+    if is_lfs_pointer(path):
+        return f"got a Git LFS pointer, expected {asset.name}; run: git lfs pull"
     if asset.sha256 and not matches(path, asset.sha256):
         got = sha256_file(path)[: len(asset.sha256)]
         return f"expected sha256 {asset.sha256}, got {got}"

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_common.contract import NET_FILE, RECORD_FILE, record_problem
-from pytorch_common.files import sha256_file, write_atomically
+from pytorch_common.files import is_lfs_pointer, sha256_file, write_atomically
 from workflow.commands import shell_line, show
 from workflow.errors import WorkflowError
 from workflow.notes import note
+from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.settings import AUTO, BACKENDS, GRAMINE, InferSettings, Settings, TrainSettings
 
 RUN_FILE = "run.json"
@@ -76,6 +77,7 @@ def copy_net(settings: Settings) -> Path:
     if settings.dry:
         show(*copy_lines(settings))
         return settings.infer.net
+    _refuse_foreign(settings.infer.net)
     record, run = read_record(settings.train.out), read_run(settings.train.out)
     plain, target = settings.train.out / NET_FILE, settings.infer.net
     if run["encrypted"]:
@@ -85,7 +87,7 @@ def copy_net(settings: Settings) -> Path:
         _copy(plain, settings.infer.net, record["digests"]["net"])
         check_net(settings.infer.net, record)
     if not run["encrypted"]:
-        shutil.rmtree(settings.infer.net.parent / ENCRYPTED_FOLDER, ignore_errors=True)
+        encrypted_net(settings.infer.net.parent).unlink(missing_ok=True)
     elif not record.get("exported"):
         settings.infer.net.unlink(missing_ok=True)
     shutil.copyfile(settings.train.out / RECORD_FILE, record_beside(settings.infer.net))
@@ -207,9 +209,20 @@ def check_net(net: Path, record: dict[str, Any]) -> None:
     expected, got = record["digests"]["net"], sha256_file(net)
     if got != expected:
         kind = "another network" if zipfile.is_zipfile(net) else "damaged or half-written"
+        kind = "a Git LFS pointer" if is_lfs_pointer(net) else kind
         raise WorkflowError(
             f"{net} is {kind}: the record says sha256 {expected}, it has {got}; run: inv train"
         )
+
+
+def _refuse_foreign(net: Path) -> None:
+    """Refuse to hand over to where a person's own files have the names of ours.
+
+    Raises: WorkflowError naming the first of them.
+    """
+    refuse_unfit(net.parent, "infer.net")
+    places = (net, record_beside(net), net.with_name(RUN_FILE), encrypted_net(net.parent))
+    refuse_foreign(places, instead="name another file: --net")
 
 
 def _copy_encrypted(out: Path, infer: InferSettings, run: dict[str, Any]) -> Path:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pytorch_common.files import place_problem
 from workflow.errors import WorkflowError
 from workflow.notes import note
+from workflow.settings import PROJECT
 from workflow.transfer import root_cause
 
-RUN_LOCK = "run.lock"
-"""In the folder of a run; one that was killed leaves it there, and it bars nobody."""
+LOCK = ".enclave-finetune.lock"
+"""In the folder of a run, or behind the name of a file: a name that no other program takes. A run
+that was killed leaves it there, and it bars nobody."""
 
 
 @contextmanager
@@ -20,7 +23,7 @@ def locked(target: Path) -> Iterator[None]:
 
     Raises: WorkflowError where the target's folder cannot be written.
     """
-    path = target.with_name(target.name + ".lock")
+    path = lock_beside(target)
     with _lock(path) as is_mine:
         if not is_mine:
             note(f"{target}: another run is at work on it; waiting")
@@ -36,12 +39,30 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     Raises: WorkflowError where another run is going on in the folder, or it cannot be written.
     """
-    with _lock(folder / RUN_LOCK) as is_mine:
+    with _lock(folder / LOCK) as is_mine:
         if not is_mine:
             raise WorkflowError(
                 f"{folder}: another run is writing there; wait for its end, or take another --out"
             )
         yield
+
+
+@contextmanager
+def none_running(locks: Iterable[Path]) -> Iterator[None]:
+    """Hold all the locks, which are there already.
+
+    Raises: WorkflowError where a run holds one.
+    """
+    with ExitStack() as stack:
+        for path in locks:
+            if not stack.enter_context(_lock(path)):
+                raise WorkflowError(f"{path.parent}: a run is writing there; wait for its end")
+        yield
+
+
+def lock_beside(target: Path) -> Path:
+    """Return where the target's lock lies."""
+    return target.with_name(f".{target.name.lstrip('.')}{LOCK}")
 
 
 @contextmanager
@@ -57,7 +78,9 @@ def _lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
         yield False
         return
     except OSError as error:
-        raise WorkflowError(f"{path}: cannot be written: {root_cause(error)}") from error
+        problem = place_problem(error, PROJECT) or root_cause(error)
+        reason = problem.removeprefix(f"{error.filename}: ")
+        raise WorkflowError(f"{path}: cannot be written: {reason}") from error
     try:
         yield True
     finally:

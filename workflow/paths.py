@@ -13,5 +13,8 @@ def shown(path: Path) -> str:
 
 def shorten(text: str) -> str:
     """Return the text with every path below the caller's folder relative to it."""
-    folder = str(Path.cwd()).rstrip(os.sep)
+    try:
+        folder = str(Path.cwd()).rstrip(os.sep)
+    except FileNotFoundError:  # somebody removed it
+        return text
     return text.replace(folder + os.sep, "") if folder else text

@@ -82,7 +82,7 @@ def training(settings: Settings) -> list[Look]:
     """Return the looks at what is trained on, and at the room for what comes of it."""
     is_scratch = settings.train.method == SCRATCH
     return [
-        partial(dataset.check, settings.data),
+        partial(dataset.check_trainable, settings.data, settings.train_options),
         *([] if is_scratch else [partial(model.base_weights, settings)]),
         partial(check_disk, settings.train.out, RUN_BYTES, "a training"),
     ]
@@ -177,7 +177,7 @@ def gramine_image(config: Path) -> str:
 
     Raises: WorkflowError where that is no YAML.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         content = yaml.safe_load(config.read_text())

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytorch_common.contract import HISTORY_FILE, RECORD_FILE, RESULT_JSON_FILE
 from pytorch_common.files import write_atomically
-from workflow import backends, classification, dataset, handover, training
+from workflow import backends, classification, dataset, handover, ownership, training
 from workflow.commands import show
 from workflow.curves import draw_curves
 from workflow.errors import WorkflowError
@@ -61,6 +61,8 @@ def write_report(settings: Settings) -> Path:
         show("# the page is drawn from this and from out/train by inv report alone")
         show(*classification.classify_lines(settings, backends.pick(settings), [val]))
         return folder / REPORT_FILE
+    pages = [folder / name for name in (REPORT_FILE, CURVES_FILE)]
+    ownership.refuse_foreign(pages, instead="name another folder: --out")
     record = handover.read_record(folder)
     history = read_history(folder)
     if handover.accepted_digest(settings.infer) != record["digests"]["net"]:
@@ -78,8 +80,8 @@ def write_report(settings: Settings) -> Path:
     page = render({**record, **known}, history, scratch, verdicts, curves)
     write_atomically(folder / CURVES_FILE, curves)
     write_atomically(folder / REPORT_FILE, page.encode())
-    for name in (REPORT_FILE, CURVES_FILE):
-        answer(shown(folder / name))
+    for path in pages:
+        answer(shown(path))
     return folder / REPORT_FILE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from workflow import backends, gramine, gsc_checkout, shell
 from workflow.containers import ContainerSpec, Device, Mount
 from workflow.errors import WorkflowError
 from workflow.notes import answer
+from workflow.ownership import is_ours
 from workflow.script_lines import ScriptLines
 from workflow.settings import GRAPHENE, PROJECT, MachineSettings, Settings
 
@@ -191,13 +192,15 @@ def lent(folders: Sequence[Path], who: Person) -> Iterator[str]:
     """
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
+    # What no task made stays its owner's all the while.
+    foreign = {path for path in _inside(folders) if not is_ours(path)} - {*folders}
     try:
         if who.lends:
-            _give(folders, who.run_uid, who.run_gid)
+            _give(set(_inside(folders)) - foreign, who.run_uid, who.run_gid)
         yield f"{who.run_uid}:{who.run_gid}"
     finally:
         if who.lends:
-            _give(folders, who.uid, who.gid)
+            _give(set(_inside(folders)) - foreign, who.uid, who.gid)
 
 
 def this_person() -> Person:
@@ -208,10 +211,14 @@ def this_person() -> Person:
     return person(dict(os.environ), os.getuid(), os.getgid(), rootless=rootless)
 
 
-def _give(folders: Sequence[Path], uid: int, gid: int) -> None:
+def _inside(folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, uid, gid, follow_symlinks=False)
+        yield from (folder, *folder.rglob("*"))
+
+
+def _give(paths: Iterable[Path], uid: int, gid: int) -> None:
+    for path in paths:
+        os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def _with_graphene(spec: ContainerSpec, backend: str) -> ContainerSpec:

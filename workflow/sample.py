@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import random
+import re
 import tempfile
 from cmath import rect
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -17,11 +19,13 @@ from pytorch_common.files import write_atomically
 from workflow.errors import WorkflowError
 from workflow.grounds import GROUNDS, draw_place
 from workflow.insects import BODIES, Easel, grow
+from workflow.ownership import refuse_to_replace
 
 __all__ = ["GROUNDS", "PLACES", "SIZES", "draw_insect", "is_sample", "make_sample"]
 
 COUNTS: Mapping[str, int] = {"train": 60, "val": 20}
 MARKER = "NOT_REAL_DATA.txt"
+_NAMES = re.compile(rf"{re.escape(MARKER)}|(train|val)/(ant|bee)s/sample_(ant|bee)_\d+\.jpg")
 NOTICE = """These pictures are not hymenoptera_data, and not photographs.
 They are drawings of ants and bees, made by this project (workflow/sample.py) for trying the tools
 without a network. An accuracy measured on them says nothing about photographs.
@@ -41,6 +45,7 @@ def make_sample(root: Path, counts: Mapping[str, int] = COUNTS, seed: int = 0) -
     """
     if os.path.lexists(root) and not is_sample(root):
         raise WorkflowError(f"{root}: not a drawn sample (no {MARKER} in it); move it away first")
+    refuse_to_replace(root, partial(is_drawn, root), instead="move it away first")
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as folder:
         _write_tree(Path(folder, "new"), counts, seed)
@@ -52,6 +57,12 @@ def make_sample(root: Path, counts: Mapping[str, int] = COUNTS, seed: int = 0) -
 def is_sample(root: Path) -> bool:
     """Tell whether the folder carries the marker of a drawn sample."""
     return (root / MARKER).is_file()
+
+
+def is_drawn(root: Path, path: Path) -> bool:
+    """Tell whether the file has the name of one that is drawn."""
+    name = path.relative_to(root).as_posix()
+    return not path.is_symlink() and bool(_NAMES.fullmatch(name))
 
 
 def draw_insect(kind: str, rng: random.Random) -> Image.Image:

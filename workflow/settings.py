@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +34,9 @@ INSECURE_OPTIONS = (
     "insecure-options",
 )
 """What weakens an enclave, each refused unless it is asked for by name."""
-HOME_KEY = Path("~/.config/gramine/enclave-key.pem").expanduser()
-"""Where Gramine's own tools make it, outside of every build context. Source: gramine-sgx-sign."""
+HOME_KEY = Path(os.path.expanduser("~/.config/gramine/enclave-key.pem"))  # noqa: PTH111
+"""Where Gramine's own tools make it, outside of every build context; with the ``~`` where this user
+has no home. Source: gramine-sgx-sign."""
 GRAMINE = "gramine"
 GRAPHENE = "graphene"
 

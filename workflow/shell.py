@@ -23,13 +23,13 @@ def capture(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end and return its status and what it printed.
 
-    A program that is not there has status 127, as a shell says it.
+    A program that is not there, or may not be run, has status 127, as a shell says it.
     """
     try:
         return subprocess.run(  # noqa: S603 - an argv list; no shell reads it
             argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
         return subprocess.CompletedProcess(argv, 127, "", str(error))
 
 
@@ -79,7 +79,7 @@ def stream_both(
 ) -> int:
     """Run the command, hand over each line of both its outputs as it comes; return its status.
 
-    A program that is not there has status 127, as a shell says it.
+    A program that is not there, or may not be run, has status 127, as a shell says it.
     """
     try:
         process = subprocess.Popen(  # noqa: S603 - an argv list; no shell reads it
@@ -90,7 +90,7 @@ def stream_both(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
         on_line(str(error))
         return 127
     with _stopped_at_the_end(process):

@@ -40,6 +40,8 @@ def ensure_key(path: Path, *, for_trying: bool = False) -> Path:
     """
     if path.exists():
         return path
+    if path.parts[0] == "~":
+        raise WorkflowError("no home folder for the signing key; set HOME, or name one: --key FILE")
     key = rsa.generate_private_key(public_exponent=KEY_EXPONENT, key_size=KEY_BITS)
     text = key.private_bytes(
         serialization.Encoding.PEM,

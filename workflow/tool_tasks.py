@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from invoke.tasks import task
-
 from workflow import bench as benchmark
 from workflow import cleaning, configuration, gsc_checkout, machine, pipeline, quality
 from workflow import report as reporting
 from workflow.flags import BACKEND, DATA, FORCE, THREADS, given, whole_number
+from workflow.step import task
 
 
 @task(

@@ -35,6 +35,7 @@ from workflow.handover import (
 from workflow.images import TRAIN, image_name
 from workflow.locks import alone_in
 from workflow.notes import note
+from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.paths import shown
 from workflow.settings import PROJECT, Settings, TrainSettings
 
@@ -63,7 +64,12 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
     place = preflight.running(settings, backend)
     if backend != "native":
         place.append(partial(_runnable, settings, backend))
-    preflight.require(settings, backend, inputs=preflight.training(settings), place=place)
+    preflight.require(
+        settings,
+        backend,
+        inputs=[partial(_refuse_foreign, settings.train), *preflight.training(settings)],
+        place=place,
+    )
     backends.announce(settings, backend)
     with alone_in(settings.train.out):
         if resume and is_up_to_date(settings, backend):
@@ -239,15 +245,29 @@ def _sealed_digest(settings: Settings, backend: str) -> str | None:
     return sha256_file(net)
 
 
+def _refuse_foreign(train: TrainSettings) -> None:
+    """Refuse to train into a folder where a person's own files have the names of ours.
+
+    Raises: WorkflowError naming the first of them.
+    """
+    refuse_unfit(train.out, "train.out")
+    refuse_foreign([*_results(train), *_checkpoints(train)], instead="name another folder: --out")
+
+
 def _forget(train: TrainSettings, *, resume: bool) -> None:
     """Delete the results of an earlier run, so that none outlives it; its checkpoints too."""
-    for name in (NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE):
-        (train.out / name).unlink(missing_ok=True)
-    encrypted_net(train.out).unlink(missing_ok=True)
-    if not resume:
-        for folder in (train.out, train.out / ENCRYPTED_FOLDER):
-            for checkpoint in folder.glob(f"{NET_FILE}.epoch-*"):
-                checkpoint.unlink()
+    for path in [*_results(train), *([] if resume else _checkpoints(train))]:
+        path.unlink(missing_ok=True)
+
+
+def _results(train: TrainSettings) -> list[Path]:
+    names = (NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE)
+    return [*(train.out / name for name in names), encrypted_net(train.out)]
+
+
+def _checkpoints(train: TrainSettings) -> list[Path]:
+    folders = (train.out, train.out / ENCRYPTED_FOLDER)
+    return [path for folder in folders for path in folder.glob(f"{NET_FILE}.epoch-*")]
 
 
 def _sealed_folders(settings: Settings, backend: str) -> list[Path]:

@@ -17,14 +17,16 @@ from typing import IO
 
 from workflow.errors import WorkflowError
 from workflow.locks import locked
+from workflow.ownership import LITTER
 from workflow.transfer import root_cause
 
 MAX_FILES = 1000
 MAX_BYTES = 200 * 2**20
 MAX_RATIO = 100
 """Unpacked to packed size. Photographs hardly shrink; deflate itself ends at about 1030."""
+AGES = ("new", "old")
+"""How the names of the two folders end that are beside the target while it is replaced."""
 _CHUNK_BYTES = 1 << 20
-_LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED_FLAG = 0x1
 # What zipfile raises on a damaged archive: a field out of range is a ValueError or an EOFError.
@@ -98,7 +100,7 @@ def _build(
     origin: Path, target: Path, fill: Callable[[Path], None], check: Callable[[Path], None]
 ) -> None:
     """Fill a temporary sibling, check it, and let it take the target's place."""
-    new, old = (target.with_name(f".{target.name}.{age}") for age in ("new", "old"))
+    new, old = (target.with_name(f".{target.name}.enclave-finetune.{age}") for age in AGES)
     with locked(target):
         try:
             with _in_one_line(target):
@@ -147,7 +149,7 @@ def _in_one_line(path: Path) -> Iterator[None]:
     except _RefusedError as error:
         raise WorkflowError(f"{path}: {error}; give a clean copy with --source") from error
     except _DAMAGE as error:
-        mend = "remove it and run the same command again"
+        mend = "take another one, with --source"
         raise WorkflowError(f"{path}: expected a sound zip, got: {error}; {mend}") from error
     except OSError as error:
         where = error.filename or path
@@ -165,7 +167,7 @@ def _zip_members(file: zipfile.ZipFile, root: str) -> Iterator[_Member]:
     for info in file.infolist():
         path = _plain_path(info.orig_filename)
         _refuse_unusual(info)
-        if info.is_dir() or _LITTER & set(path.parts):
+        if info.is_dir() or LITTER & set(path.parts):
             continue
         if not path.is_relative_to(root):
             raise _RefusedError(f"expected files below {root}/ only, got {info.filename!r}")
@@ -176,7 +178,7 @@ def _folder_members(folder: Path, below: PurePosixPath) -> Iterator[_Member]:
     for path in sorted(folder.iterdir()):
         relative = _plain_path(str(below / path.name))
         status = path.lstat()
-        if _LITTER & set(relative.parts):
+        if LITTER & set(relative.parts):
             continue
         if stat.S_ISDIR(status.st_mode):
             yield from _folder_members(path, relative)

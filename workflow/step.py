@@ -1,0 +1,32 @@
+"""The decorator of every task: what a person can mend ends in one line."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from invoke import tasks
+
+from pytorch_common.files import place_problem
+from workflow.errors import WorkflowError
+from workflow.settings import PROJECT
+
+
+class Step(tasks.Task[Any]):
+    """A task of which a closed folder, a full disk and the like are one line, no traceback."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task.
+
+        Raises: WorkflowError for an OSError about a place of the person's; others are bugs.
+        """
+        try:
+            return super().__call__(*args, **kwargs)
+        except OSError as error:
+            problem = place_problem(error, PROJECT)
+            if problem is None:
+                raise
+            raise WorkflowError(problem) from error
+
+
+task = partial(tasks.task, klass=Step)
