@@ -141,6 +141,20 @@ def test_all_that_is_missing_is_said_at_once_and_nothing_begins(
 
 
 @pytest.mark.usefixtures("free")
+def test_a_persons_own_file_in_the_way_is_found_before_the_first_step(
+    ready: Settings, started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = [ready.train.out / "net.pt", ready.infer.net, ready.infer.out / "result.txt"]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    *lines, last = refused(in_backend(ready, "native"), capsys)
+    assert [line.split(": no task made it")[0] for line in lines] == [f"- {path}" for path in mine]
+    assert last == "3 things are in the way, a line each above, and nothing was begun"
+    assert started == []
+
+
+@pytest.mark.usefixtures("free")
 def test_one_thing_is_one_line_however_many_need_it(
     ready: Settings, docker: Docker, started: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

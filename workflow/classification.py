@@ -66,7 +66,7 @@ def classify(
     preflight.require(
         settings,
         backend,
-        inputs=[partial(_refuse_foreign, infer), partial(check_opens, settings, backend)],
+        inputs=[partial(check_out, infer), partial(check_opens, settings, backend)],
         place=place,
     )
     backends.announce(settings, backend)
@@ -211,12 +211,16 @@ def clean_result(infer: InferSettings) -> None:
 
     Raises: WorkflowError where no task made them.
     """
-    _refuse_foreign(infer)
+    check_out(infer)
     for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE):
         (infer.out / name).unlink(missing_ok=True)
 
 
-def _refuse_foreign(infer: InferSettings) -> None:
+def check_out(infer: InferSettings) -> None:
+    """Refuse to write results where a person's own files have their names.
+
+    Raises: WorkflowError naming the first of them.
+    """
     refuse_unfit(infer.out, "infer.out")
     results = (infer.out / name for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE))
     refuse_foreign(results, instead="name another folder: --out (or infer.out)")

@@ -89,8 +89,13 @@ def settle(settings: Settings, inputs: Sequence[Look], *, force: bool) -> Settin
     settled = with_backend(settings, backend)
     if not settings.dry:
         making = [] if _is_made(settled) and not force else preflight.making(settled, backend)
+        outputs = [
+            partial(training.check_out, settled.train),
+            partial(handover.check_target, settled.infer.net),
+            partial(classification.check_out, settled.infer),
+        ]
         place = [*preflight.running(settled, backend), *making]
-        preflight.require(settings, backend, inputs=inputs, place=place)
+        preflight.require(settings, backend, inputs=[*inputs, *outputs], place=place)
     backends.announce(settings, backend)
     return settled
 
@@ -149,7 +154,7 @@ def work_steps(settings: Settings, images: Sequence[str], *, force: bool) -> tup
     return (
         *image_steps(settings, TRAIN, force=force),
         ("train", train),
-        ("copy-net", lambda: handover.copy_net(settings)),
+        ("copy-net", lambda: handover.copy_net(settings, after=backend)),
         *image_steps(settings, INFER, force=force),
         ("classify", classify),
     )

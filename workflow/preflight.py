@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytorch_common.contract import SCRATCH
+from pytorch_common.files import place_problem
 from workflow import backends, dataset, gsc_checkout, images, model
 from workflow.errors import WorkflowError
 from workflow.gsc import app_name, signed_name
 from workflow.notes import note
-from workflow.settings import AUTO, GscSettings, Settings, Source
+from workflow.settings import AUTO, PROJECT, GscSettings, Settings, Source
 from workflow.shielding import signing_key
 from workflow.signing import open_key, usable_key
 
@@ -65,7 +66,9 @@ def problem(look: Look) -> str:
     except WorkflowError as error:
         return str(error.message)
     except OSError as error:
-        return f"{error.filename}: {error.strerror}"
+        if line := place_problem(error, PROJECT):
+            return line
+        raise
     return ""
 
 
