@@ -42,7 +42,7 @@ def run_all(settings: Settings, images: Sequence[str] = (), *, force: bool = Fal
     """
     inputs: list[Look] = [
         partial(check_images, settings, images),
-        partial(preflight.check_inputs, settings),
+        *preflight.inputs(settings),
     ]
     settings = settle(settings, inputs, force=force)
 

@@ -53,16 +53,16 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
     Raises: WorkflowError where an input or image is missing or the script fails.
     """
     backend = backends.pick(settings)
-    if settings.dry:
-        show(*train_lines(settings, backend, resume=resume))
-        if compare_scratch:
-            show(*train_lines(_beside(settings, backend), backend, resume=resume))
-        return
     if compare_scratch and backend in backends.SHIELDED:
         raise WorkflowError(
             "--compare-scratch: a sealed image has one method built in; compare with --backend "
             'docker or native and an --out of its own, or see "train" in the README'
         )
+    if settings.dry:
+        show(*train_lines(settings, backend, resume=resume))
+        if compare_scratch:
+            show(*train_lines(_beside(settings, backend), backend, resume=resume))
+        return
     place = preflight.running(settings, backend)
     if backend != "native":
         place.append(partial(_runnable, settings, backend))
