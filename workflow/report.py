@@ -92,7 +92,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / HISTORY_FILE
     try:
-        return list(json.loads(path.read_text())["epochs"])
+        return list(json.loads(path.read_text(encoding="utf-8"))["epochs"])
     except FileNotFoundError as error:
         raise WorkflowError(f"{path} is missing; run: inv train") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -110,7 +110,7 @@ def classify_validation(settings: Settings) -> list[Verdict]:
         infer = replace(settings.infer, out=Path(out))
         chosen = replace(settings, infer=infer)
         classification.classify(chosen, [str(path) for path, _ in images], quiet=True)
-        results = json.loads((Path(out) / RESULT_JSON_FILE).read_text())["results"]
+        results = json.loads((Path(out) / RESULT_JSON_FILE).read_text(encoding="utf-8"))["results"]
     return [
         Verdict(path, name, result["label"], result["probability"])
         for (path, name), result in zip(images, results, strict=True)
@@ -137,7 +137,7 @@ def render(
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     wrong = sorted((each for each in verdicts if each.found != each.true), key=_most_certain_first)
-    return environment.from_string(TEMPLATE.read_text()).render(
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         record=record,
         is_protected=record["protected_from_host"] and not record.get("insecure"),
         history=history,
