@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -154,3 +155,20 @@ def test_a_decoding_error_is_a_bug_and_keeps_its_traceback() -> None:
 def test_what_a_program_prints_is_taken_in_any_encoding() -> None:
     done = shell.capture([sys.executable, "-c", r"import os; os.write(1, b'\xff\xc3\xb6')"])
     assert done.stdout == "\ufffd\xf6"
+
+
+def test_a_class_whose_name_is_no_utf_8_is_refused_before_training(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    for split in ("train", "val"):
+        (data / split / "red").rename(os.fsdecode(os.fsencode(data / split) + b"/r\xff"))
+    command = [sys.executable, "-m", "pytorch_train.train", f"--data={data}", "--method=scratch"]
+    done = subprocess.run(
+        [*command, f"--out={tmp_path / 'out'}"], cwd=PROJECT, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == (
+        f"error: {data}: 'r\\udcff': expected a class's name in UTF-8; rename the folder\n"
+    )

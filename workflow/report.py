@@ -69,7 +69,7 @@ def write_report(settings: Settings) -> Path:
         raise WorkflowError(
             f"{settings.infer.net} is not the network of {folder}; run: inv copy-net"
         )
-    verdicts = classify_validation(settings)
+    verdicts = classify_validation(settings, record["classes"])
     scratch_folder = folder / training.SCRATCH_FOLDER
     scratch = read_history(scratch_folder) if (scratch_folder / RECORD_FILE).is_file() else None
     curves = draw_curves(
@@ -99,11 +99,19 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
 
 
-def classify_validation(settings: Settings) -> list[Verdict]:
-    """Classify every validation image and return what was made of it."""
+def classify_validation(settings: Settings, classes: Sequence[str]) -> list[Verdict]:
+    """Classify every validation image and return what was made of it.
+
+    Raises: WorkflowError where they are of other classes than the network knows.
+    """
     dataset.check(settings.data)
     split = settings.data.dir / "val"
     names = dataset.class_names(split)
+    if names != list(classes):
+        raise WorkflowError(
+            f"{settings.data.dir}: expected the classes of the network, {', '.join(classes)}, got "
+            f"{', '.join(names)}; give the images that it was trained on: --data"
+        )
     images = [(path, name) for name in names for path in dataset.image_files(split / name)]
     note(f"classifying {len(images)} validation images")
     with tempfile.TemporaryDirectory(prefix="report-") as out:
