@@ -33,6 +33,7 @@ from workflow.flags import (
     SHIELD,
     THREADS,
     TRAIN_HELP,
+    given,
     train_flags,
 )
 from workflow.step import task
@@ -116,7 +117,7 @@ def build(
 )
 def gsc_build(ctx, insecure, image="all", backend=None, insecure_args=False):
     """4. Make the images shielded ones with GSC and settle their manifests."""
-    admitted = [*insecure, *(["insecure-args"] if insecure_args else [])]
+    admitted = given("insecure", [*insecure, "insecure-args" if insecure_args else None])
     flags = {"machine.backend": backend, "gsc.insecure": ",".join(admitted) or None}
     chosen = configuration.read(ctx.config, flags)
     shielding.build(chosen, shielding.mode(chosen), images.roles(image))
@@ -219,7 +220,8 @@ def classify(ctx, image, backend=None, json=False, top_k=None, threads=None, net
         "infer.net": net,
         "infer.out": out,
     }
-    classification.classify(configuration.read(ctx.config, flags), image, as_json=json)
+    chosen = configuration.read(ctx.config, flags)
+    classification.classify(chosen, given("image", image), as_json=json)
 
 
 @task(auto_shortflags=False)
@@ -276,7 +278,7 @@ def all_steps(
         "image.base": base,
         "image.wheels": wheels,
     }
-    pipeline.run_all(configuration.read(ctx.config, flags), image, force=force)
+    pipeline.run_all(configuration.read(ctx.config, flags), given("image", image), force=force)
 
 
 ns = Collection(

@@ -1,4 +1,4 @@
-"""Which backend is taken, why no stronger one, and what it protects."""
+"""Which backend is taken, what it protects, and what counts as a device."""
 
 from __future__ import annotations
 
@@ -8,79 +8,50 @@ from pathlib import Path
 import pytest
 
 from workflow import backends
-from workflow.backends import Machine, choose, problems
 from workflow.errors import WorkflowError
-from workflow.settings import BACKENDS, GRAPHENE, GscSettings, MachineSettings, Settings
+from workflow.settings import BACKENDS, GRAPHENE, GscSettings, MachineSettings, PathText, Settings
 
-EVERYTHING = Machine()
-NO_SGX = Machine(sgx_problem="no SGX device (/dev/sgx_enclave)")
-NO_GSC = replace(NO_SGX, gsc_problem="no GSC in gsc (inv gsc-setup)")
-NOTHING = replace(NO_GSC, docker_problem="no Docker daemon answers (Connection refused)")
+HERE, ABSENT = Path("/dev/null"), "/dev/sgx_absent"
+"""A character device that is everywhere, and one that is nowhere."""
 
 
-def with_backend(backend: str, *, dry: bool = False) -> Settings:
-    return Settings(machine=MachineSettings(backend=backend), dry=dry)
+def with_backend(backend: str, **machine: PathText) -> Settings:
+    return Settings(machine=MachineSettings(backend=backend, **machine))
 
 
-@pytest.mark.parametrize(
-    ("machine", "backend", "reason"),
-    [
-        (EVERYTHING, "sgx", "an SGX device, Docker and GSC are here"),
-        (NO_SGX, "direct", "not sgx: no SGX device (/dev/sgx_enclave)"),
-        (
-            NO_GSC,
-            "docker",
-            "not sgx: no SGX device (/dev/sgx_enclave); not direct: no GSC in gsc (inv gsc-setup)",
-        ),
-        (
-            NOTHING,
-            "native",
-            "not sgx: no SGX device (/dev/sgx_enclave); "
-            "not direct: no Docker daemon answers (Connection refused); "
-            "not docker: no Docker daemon answers (Connection refused)",
-        ),
-    ],
-)
-def test_auto_takes_the_strongest_and_says_why_no_stronger_one(
-    machine: Machine, backend: str, reason: str
-) -> None:
-    choice = choose("auto", machine)
-    assert (choice.backend, choice.reason) == (backend, reason)
+@pytest.fixture
+def no_sgx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "SGX_DEVICES", (ABSENT,))
 
 
+@pytest.fixture
+def sgx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "SGX_DEVICES", (ABSENT, str(HERE)))
+
+
+@pytest.mark.usefixtures("no_sgx")
+def test_auto_is_native_without_a_device_whatever_else_is_here() -> None:
+    assert backends.pick(with_backend("auto")) == "native"
+
+
+@pytest.mark.usefixtures("sgx")
+def test_auto_is_sgx_where_there_is_a_device_whatever_else_is_not_here() -> None:
+    assert backends.pick(with_backend("auto")) == "sgx"
+
+
+@pytest.mark.usefixtures("no_sgx")
+def test_whoever_names_a_device_means_sgx_and_does_not_fall_back() -> None:
+    named = with_backend("auto", sgx_device=PathText("/dev/sgx_mistyped"))
+    assert backends.pick(named) == "sgx"
+    with pytest.raises(WorkflowError) as caught:
+        backends.check_devices(named)
+    assert caught.value.message == "no SGX device (/dev/sgx_mistyped); look: inv doctor"
+
+
+@pytest.mark.usefixtures("sgx")
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_named_backend_is_taken_though_a_stronger_one_is_here(backend: str) -> None:
-    choice = choose(backend, EVERYTHING)
-    assert (choice.backend, choice.reason) == (backend, "")
-
-
-@pytest.mark.parametrize("backend", ["sgx", "direct", "docker"])
-def test_a_named_backend_never_falls_back(backend: str) -> None:
-    with pytest.raises(WorkflowError) as caught:
-        choose(backend, NOTHING)
-    lacking = "; ".join(problems(backend, NOTHING))
-    assert caught.value.message == f"backend {backend} cannot run here: {lacking}"
-
-
-def test_each_backend_needs_its_own_things_alone() -> None:
-    sgx, docker, gsc = NOTHING.sgx_problem, NOTHING.docker_problem, NOTHING.gsc_problem
-    assert problems("sgx", NOTHING) == [sgx, docker, gsc]
-    assert problems("direct", NOTHING) == [docker, gsc]
-    assert problems("docker", NOTHING) == [docker]
-    assert problems("native", NOTHING) == []
-
-
-def test_auto_keeps_to_those_that_are_fit_for_the_task() -> None:
-    choice = choose("auto", EVERYTHING, among=("docker", "native"), because="the net is plain")
-    assert choice.backend == "docker"
-    assert choice.reason == "not sgx: the net is plain; not direct: the net is plain"
-    with pytest.raises(WorkflowError) as caught:
-        choose("auto", NO_SGX, among=("sgx",), because="sealed by a sgx run")
-    assert caught.value.message == (
-        "no backend here can do it: not sgx: no SGX device (/dev/sgx_enclave); "
-        "not direct: sealed by a sgx run; not docker: sealed by a sgx run; "
-        "not native: sealed by a sgx run"
-    )
+def test_a_named_backend_is_taken_though_there_is_sgx(backend: str) -> None:
+    assert backends.pick(with_backend(backend)) == backend
 
 
 def test_what_is_not_protected_is_said_in_one_line() -> None:
@@ -92,40 +63,21 @@ def test_what_is_not_protected_is_said_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "lines"),
+    ("requested", "backend", "said"),
     [
-        (EVERYTHING, ["backend sgx: the strongest here; an SGX device, Docker and GSC are here"]),
-        (
-            NO_SGX,
-            [
-                "backend direct: the strongest here; not sgx: no SGX device (/dev/sgx_enclave)",
-                backends.unprotected("direct"),
-            ],
-        ),
+        ("auto", "native", [backends.unprotected("native")]),
+        ("native", "native", [backends.unprotected("native")]),
+        ("direct", "direct", [backends.unprotected("direct")]),
+        ("auto", "sgx", ["backend sgx, since this machine has an SGX device"]),
+        ("sgx", "sgx", []),
     ],
 )
-def test_the_choice_is_printed_with_its_reason(
-    machine: Machine,
-    lines: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_the_choice_is_said(
+    requested: str, backend: str, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(backends, "look", lambda settings: machine)
-    backends.pick(with_backend("auto"))
+    backends.announce(with_backend(requested), backend)
     printed = capsys.readouterr()
-    assert (printed.out, printed.err.splitlines()) == ("", lines)
-
-
-def test_natively_and_dry_the_machine_is_not_looked_at(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def look(settings: Settings) -> Machine:
-        raise AssertionError("looked")
-
-    monkeypatch.setattr(backends, "look", look)
-    assert backends.pick(with_backend("native")) == "native"
-    assert backends.pick(with_backend("sgx", dry=True)) == "sgx"
-    assert capsys.readouterr().err.splitlines() == [backends.unprotected("native")]
+    assert (printed.out, printed.err.splitlines()) == ("", said)
 
 
 def test_devices_are_the_named_ones_or_the_first_known_ones_that_are_there(
@@ -135,15 +87,42 @@ def test_devices_are_the_named_ones_or_the_first_known_ones_that_are_there(
     monkeypatch.setattr(backends, "SGX_DEVICES", (str(new), str(old)))
     monkeypatch.setattr(backends, "PROVISION_DEVICES", (str(tmp_path / "sgx_provision"),))
     assert backends.enclave_device(MachineSettings()) is None
-    old.touch()
+    old.symlink_to(HERE)
     assert backends.enclave_device(MachineSettings()) == str(old)
-    new.touch()
+    new.symlink_to(HERE)
     assert backends.enclave_device(MachineSettings()) == str(new)
-    assert backends.enclave_device(MachineSettings(sgx_device=str(old))) == str(old)
-    missing = MachineSettings(sgx_device=str(tmp_path / "none"))
+    assert backends.enclave_device(MachineSettings(sgx_device=PathText(old))) == str(old)
+    missing = MachineSettings(sgx_device=PathText(tmp_path / "none"))
     assert backends.enclave_device(missing) is None
     assert backends.provision_device(MachineSettings()) is None
-    assert backends.provision_device(MachineSettings(provision_device=str(new))) == str(new)
+    named = MachineSettings(provision_device=PathText(new))
+    assert backends.provision_device(named) == str(new)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_no_device_is_none_though_it_is_there(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sgx_enclave"
+    path.mkdir() if kind == "folder" else path.touch()
+    monkeypatch.setattr(backends, "SGX_DEVICES", (ABSENT, str(path)))
+    assert backends.pick(with_backend("auto")) == "native"
+    with pytest.raises(WorkflowError) as caught:
+        backends.check_devices(with_backend("sgx"))
+    assert caught.value.message == f"no SGX device ({path} is a {kind}); look: inv doctor"
+
+
+@pytest.mark.usefixtures("sgx")
+def test_a_named_device_for_quotes_must_be_there_and_graphene_needs_both_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backends.check_devices(with_backend("sgx"))
+    with pytest.raises(WorkflowError, match=r"no SGX device \(/dev/none\)"):
+        backends.check_devices(with_backend("sgx", provision_device=PathText("/dev/none")))
+    old = replace(with_backend("sgx"), gsc=GscSettings(dialect=GRAPHENE))
+    monkeypatch.setattr(backends, "GRAPHENE_DEVICES", (str(HERE), ABSENT))
+    with pytest.raises(WorkflowError, match=ABSENT):
+        backends.check_devices(old)
 
 
 def test_the_known_devices_are_those_of_the_three_drivers() -> None:
@@ -151,24 +130,14 @@ def test_the_known_devices_are_those_of_the_three_drivers() -> None:
     assert backends.PROVISION_DEVICES == ("/dev/sgx_provision", "/dev/sgx/provision")
 
 
-def test_the_machine_is_described_by_what_it_lacks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from workflow import docker_api
-
-    monkeypatch.setattr(docker_api, "problem", lambda: None)
-    device = tmp_path / "sgx"
-    chosen = Settings(
-        machine=MachineSettings(sgx_device=str(device)), gsc=GscSettings(dir=tmp_path / "gsc")
-    )
-    lacking = Machine("", f"no GSC in {tmp_path}/gsc (inv gsc-setup)", f"no SGX device ({device})")
-    assert backends.look(chosen) == lacking
-    chosen.gsc.dir.mkdir()
-    (chosen.gsc.dir / "gsc").touch()
-    assert backends.look(chosen).gsc_problem == "GSC has no config.yaml (inv gsc-setup)"
-    (chosen.gsc.dir / "config.yaml").touch()
-    device.touch()
-    assert backends.look(chosen) == EVERYTHING
+def test_what_keeps_gsc_from_being_used_is_said(tmp_path: Path) -> None:
+    chosen = GscSettings(dir=tmp_path / "gsc")
+    assert backends.gsc_problem(chosen) == f"no GSC in {tmp_path}/gsc (inv gsc-setup)"
+    chosen.dir.mkdir()
+    (chosen.dir / "gsc").touch()
+    assert backends.gsc_problem(chosen) == "GSC has no config.yaml (inv gsc-setup)"
+    (chosen.dir / "config.yaml").touch()
+    assert backends.gsc_problem(chosen) == ""
 
 
 def test_only_a_shielded_run_of_todays_gramine_seals() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,14 +24,17 @@ ALWAYS = "docker run --rm --user=7:8 --network=none --read-only --tmpfs=/tmp --c
 def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Return settings for a machine with both devices and AESM, as files in the caller's folder."""
     monkeypatch.chdir(tmp_path)
-    names = ("sgx_enclave", "sgx_provision", "aesm.socket", "seccomp.json")
+    names = ("sgx_enclave", "sgx_provision", "seccomp.json")
     for name in names:
         (tmp_path / name).touch()
-    enclave, provision, socket, seccomp = (tmp_path / name for name in names)
+    with socket.socket(socket.AF_UNIX) as aesm:
+        aesm.bind("aesm.socket")  # a relative name, since a longer one is refused
+    monkeypatch.setattr(backends, "is_device", lambda path: Path(path).is_file())
+    enclave, provision, seccomp = (tmp_path / name for name in names)
     machine = MachineSettings(
         sgx_device=str(enclave),
         provision_device=str(provision),
-        aesm_socket=socket,
+        aesm_socket=tmp_path / "aesm.socket",
         seccomp=str(seccomp),
     )
     return Settings(machine=machine, gsc=GscSettings(dir=tmp_path / "gsc"))
@@ -79,21 +83,34 @@ def _owned_by_group(monkeypatch: pytest.MonkeyPatch, path: Path, group: int) -> 
     os.chown(path, -1, group)
 
 
-def test_sgx_without_provision_device_and_aesm(chosen: Settings) -> None:
-    machine = replace(chosen.machine, provision_device="/none", aesm_socket=Path("/none"))
+def test_sgx_without_provision_device_and_aesm(chosen: Settings, tmp_path: Path) -> None:
+    for path in (tmp_path / "folder", Path("/none")):
+        (tmp_path / "folder").mkdir(exist_ok=True)  # as Docker makes where a socket is missing
+        machine = replace(chosen.machine, aesm_socket=path)
+        spec = run.container_spec(replace(chosen, machine=machine), "sgx", "image", user="7:8")
+        assert spec.mounts == ()
+    machine = replace(machine, provision_device="/none")
     spec = run.container_spec(replace(chosen, machine=machine), "sgx", "image", user="7:8")
     assert [device.target for device in spec.devices] == ["/dev/sgx_enclave"]
-    assert spec.mounts == ()
 
 
-def test_without_a_device_sgx_is_refused_but_can_be_printed(chosen: Settings) -> None:
-    bare = replace(chosen, machine=MachineSettings(sgx_device="/none", provision_device="/none"))
+def test_without_a_device_sgx_is_refused_but_can_be_printed(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = replace(chosen, machine=MachineSettings())
+    monkeypatch.setattr(backends, "is_device", lambda path: False)
     with pytest.raises(WorkflowError) as caught:
         command(bare, "sgx")
     assert caught.value.message == "backend sgx: no SGX device; look: inv doctor"
     printed = command(replace(bare, dry=True), "sgx")
     assert "--device=/dev/sgx_enclave:/dev/sgx_enclave" in printed
     assert "--volume=/var/run/aesmd/aesm.socket:/var/run/aesmd/aesm.socket" in printed
+    named = MachineSettings(
+        sgx_device="/dev/mine", provision_device="/dev/too", aesm_socket=Path("/s")
+    )
+    printed = command(replace(bare, machine=named, dry=True), "sgx")
+    assert "--device=/dev/mine:/dev/sgx_enclave --device=/dev/too:/dev/sgx_provision " in printed
+    assert "--volume=/s:/var/run/aesmd/aesm.socket" in printed
 
 
 def test_no_container_gets_a_network_a_capability_or_docker_itself(chosen: Settings) -> None:

@@ -143,15 +143,32 @@ def test_an_older_copy_is_noticed_by_its_digest(chosen: Settings) -> None:
 def test_a_sealed_network_is_classified_where_it_was_trained(chosen: Settings) -> None:
     trained(chosen, "direct")
     handover.copy_net(chosen)
-    native = replace(chosen, machine=replace(chosen.machine, backend="native"))
     with pytest.raises(WorkflowError) as caught:
-        classification.pick_backend(native)
+        classification.check_opens(chosen, "native")
     assert caught.value.message == (
         "the network that was handed over is sealed by a direct run, which the backend native "
-        "cannot open; run: inv train --backend native, then: inv copy-net"
+        "cannot open; classify with --backend direct, or run: inv train --backend native, then: "
+        "inv copy-net"
     )
+    classification.check_opens(chosen, "direct")
     with pytest.raises(WorkflowError, match="classify in the backend that it was trained in"):
         handover.accepted_net(chosen.infer.net)
+
+
+def test_a_network_that_was_not_handed_over_is_named(chosen: Settings) -> None:
+    assert handover.not_handed_over(chosen) == ""
+    trained(chosen, "native")
+    assert handover.not_handed_over(chosen) == ""
+    handover.copy_net(chosen)
+    assert handover.not_handed_over(chosen) == ""
+    write_record(chosen.train.out, b"a newer network")
+    out, net = chosen.train.out, chosen.infer.net
+    assert handover.not_handed_over(chosen) == (
+        f"{net} answers, which is not the network in {out}; to hand that over: "
+        f"inv copy-net --out {out} --net {net}"
+    )
+    usual = replace(Settings(), infer=chosen.infer)
+    assert "--out" not in handover.not_handed_over(usual)
 
 
 def test_old_graphenes_plain_network_opens_everywhere(chosen: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import re
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from invoke import Program
 
 import tasks
 from tests.conftest import PROJECT
@@ -86,7 +88,11 @@ def test_the_readme_names_every_setting() -> None:
     ("args", "variables", "line"),
     [
         (["train", "--epochs", "0"], {}, "epochs: expected 1 or more, got 0"),
-        (["train", "--data", "/no/such"], {}, "/no/such: no such folder; give --data a folder"),
+        (
+            ["train", "--data", "/no/such", "--method", "scratch"],
+            {},
+            "/no/such: no such folder; give --data a folder",
+        ),
         (["classify"], {}, "no image given; run: inv classify --image PATH"),
         (["classify", "--image", "x", "--net", "/no/net.pt"], {}, "run: inv train, then: inv copy"),
         (["train"], {"INVOKE_TRAIN_EPOCHS": "few"}, "train.epochs: expected a whole number"),
@@ -101,6 +107,29 @@ def test_an_error_is_one_line_and_status_1(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert line in done.stderr
+
+
+def flags_with_a_value() -> list[tuple[str, str]]:
+    """Return every flag of every task that takes a value."""
+    return [
+        (name, parameter.name.replace("_", "-"))
+        for name in NAMES
+        for parameter in list(inspect.signature(tasks.ns[name].body).parameters.values())[1:]
+        if not isinstance(parameter.default, bool)
+    ]
+
+
+@pytest.mark.parametrize(("name", "flag"), flags_with_a_value())
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_flag_is_an_error_and_no_default(
+    name: str, flag: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = Program(namespace=copy.deepcopy(tasks.ns))  # invoke takes the help out of its tasks
+    with pytest.raises(SystemExit) as caught:
+        program.run(["inv", "--dry", name, f"--{flag}={text}"])
+    printed = capsys.readouterr()
+    assert (caught.value.code, printed.out) == (1, "")
+    assert printed.err.count("\n") == 1
 
 
 def test_lint_and_test_are_the_projects_own_commands() -> None:

@@ -49,6 +49,24 @@ def test_from_images_to_an_answer(
     assert result["label"] in ("green", "red")
 
 
+def test_another_network_than_the_trained_one_does_not_answer_in_silence(
+    tiny_settings: Settings, tiny_data: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    training.train(tiny_settings)
+    handover.copy_net(tiny_settings)
+    again = replace(tiny_settings, train=replace(tiny_settings.train, seed=5))
+    training.train(again)
+    capfd.readouterr()
+    for _ in range(2):
+        classification.classify(again, [str(tiny_data / "val" / "red" / "0.png")])
+        (line,) = [line for line in capfd.readouterr().err.splitlines() if "copy-net" in line]
+        assert line.startswith(f"{again.infer.net} answers, which is not the network in ")
+    handover.copy_net(again)
+    capfd.readouterr()
+    classification.classify(again, [str(tiny_data / "val" / "red" / "0.png")])
+    assert "copy-net" not in capfd.readouterr().err
+
+
 def test_no_answer_is_told_from_an_answer_with_a_file_that_is_no_image(
     tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,15 +1,13 @@
-"""Where a script can run on this machine, and the strongest of these places."""
+"""Where a script runs: in the place that is named, else under SGX where there is a device."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from workflow.errors import WorkflowError
 from workflow.notes import note
-from workflow.settings import AUTO, BACKENDS, GRAMINE, GscSettings, MachineSettings, Settings
+from workflow.settings import AUTO, GRAMINE, GRAPHENE, GscSettings, MachineSettings, Settings
 
 SGX_DEVICES = ("/dev/sgx_enclave", "/dev/sgx/enclave", "/dev/isgx")
 """The enclave device of the kernel's driver (5.11 and later), of Intel's older DCAP driver, and of
@@ -24,85 +22,27 @@ SHIELDED = ("sgx", "direct")
 """The backends that run a GSC image."""
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Say what of a machine decides the backend; a problem is a line, empty where there is none."""
+def pick(settings: Settings) -> str:
+    """Return the backend to run in: the named one, else sgx on a machine for it, else native.
 
-    docker_problem: str = ""
-    gsc_problem: str = ""
-    sgx_problem: str = ""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Say which backend is taken and why no stronger one."""
-
-    backend: str
-    reason: str = ""
-    """Empty where the person named the backend."""
-
-
-def look(settings: Settings) -> Machine:
-    """Look at this machine."""
-    from workflow import docker_api
-
-    return Machine(
-        docker_problem=docker_api.problem() or "",
-        gsc_problem=gsc_problem(settings.gsc),
-        sgx_problem="" if enclave_device(settings.machine) else _no_device(settings.machine),
-    )
-
-
-def pick(settings: Settings, *, among: Sequence[str] = BACKENDS, because: str = "") -> str:
-    """Return the backend to run in and say which and why, and how far it protects.
-
-    ``among`` are those that are fit for the task, ``because`` of the reason.
-
-    Raises: WorkflowError where the named backend cannot run here, or none of those fit.
+    Whether it can run here is not looked at: ``preflight`` does that, and nothing falls back.
     """
-    requested = settings.machine.backend
-    if requested == "native" or (settings.dry and requested != AUTO):
-        choice = Choice(requested)
-    else:
-        choice = choose(requested, look(settings), among=among, because=because)
-    if choice.reason:
-        note(f"backend {choice.backend}: the strongest here; {choice.reason}")
-    if choice.backend != "sgx":
-        note(unprotected(choice.backend))
-    return choice.backend
+    if settings.machine.backend != AUTO:
+        return settings.machine.backend
+    return "sgx" if is_for_sgx(settings.machine) else "native"
 
 
-def choose(
-    requested: str, machine: Machine, *, among: Sequence[str] = BACKENDS, because: str = ""
-) -> Choice:
-    """Return the named backend, or for ``auto`` the strongest of ``among`` that is offered here.
-
-    A named one never falls back.
-
-    Raises: WorkflowError where the named backend cannot run here.
-    """
-    if requested != AUTO:
-        if lacking := problems(requested, machine):
-            raise WorkflowError(f"backend {requested} cannot run here: {'; '.join(lacking)}")
-        return Choice(requested)
-    reasons: list[str] = []
-    for backend in BACKENDS:
-        lacking = problems(backend, machine) if backend in among else [because]
-        if not lacking:
-            return Choice(backend, "; ".join(reasons) or "an SGX device, Docker and GSC are here")
-        reasons.append(f"not {backend}: {lacking[0]}")
-    raise WorkflowError(f"no backend here can do it: {'; '.join(reasons)}")
+def announce(settings: Settings, backend: str) -> None:
+    """Say which backend is taken where none was named, and how far it protects."""
+    if backend != "sgx":
+        note(unprotected(backend))
+    elif settings.machine.backend == AUTO:
+        note("backend sgx, since this machine has an SGX device")
 
 
-def problems(backend: str, machine: Machine) -> list[str]:
-    """Return what keeps the backend from running, a line each."""
-    needs = {
-        "sgx": (machine.sgx_problem, machine.docker_problem, machine.gsc_problem),
-        "direct": (machine.docker_problem, machine.gsc_problem),
-        "docker": (machine.docker_problem,),
-        "native": (),
-    }
-    return [problem for problem in needs[backend] if problem]
+def is_for_sgx(machine: MachineSettings) -> bool:
+    """Tell whether a machine is one for SGX: a device is there, or at least named."""
+    return bool(machine.sgx_device or enclave_device(machine))
 
 
 def unprotected(backend: str) -> str:
@@ -114,14 +54,49 @@ def unprotected(backend: str) -> str:
     )
 
 
+def device_paths(machine: MachineSettings) -> tuple[str, ...]:
+    """Return where the SGX device is looked for: in the named place alone where one is named."""
+    return (machine.sgx_device,) if machine.sgx_device else SGX_DEVICES
+
+
 def enclave_device(machine: MachineSettings) -> str | None:
     """Return the SGX device's path, None where there is none."""
-    return _first(machine.sgx_device, SGX_DEVICES)
+    return _first_device(device_paths(machine))
 
 
 def provision_device(machine: MachineSettings) -> str | None:
     """Return the path of the device that quotes need, None where there is none."""
-    return _first(machine.provision_device, PROVISION_DEVICES)
+    named = machine.provision_device
+    return _first_device([named] if named else PROVISION_DEVICES)
+
+
+def is_device(path: str) -> bool:
+    """Tell a device from the folder that Docker makes where one is missing."""
+    return Path(path).is_char_device()
+
+
+def check_devices(settings: Settings) -> None:
+    """Refuse a machine without SGX device, and a named device that is none.
+
+    Raises: WorkflowError.
+    """
+    machine = settings.machine
+    if settings.gsc.dialect == GRAPHENE:
+        needed: list[tuple[str, ...]] = [(path,) for path in GRAPHENE_DEVICES]
+    else:
+        needed = [device_paths(machine)]
+        if machine.provision_device:
+            needed.append((machine.provision_device,))
+    for paths in needed:
+        if _first_device(paths) is None:
+            raise WorkflowError(f"{no_device(paths)}; look: inv doctor")
+
+
+def no_device(paths: Sequence[str]) -> str:
+    """Say that none of these is there, and of one that is something else, what it is."""
+    other = next((Path(path) for path in paths if Path(path).exists()), None)
+    kind = "" if other is None else f" is a {'folder' if other.is_dir() else 'file'}"
+    return f"no SGX device ({other or paths[0]}{kind})"
 
 
 def seals(settings: Settings, backend: str) -> bool:
@@ -138,11 +113,5 @@ def gsc_problem(gsc: GscSettings) -> str:
     return f"no GSC in {gsc.dir} (inv gsc-setup)"
 
 
-def _no_device(machine: MachineSettings) -> str:
-    return f"no SGX device ({machine.sgx_device or SGX_DEVICES[0]})"
-
-
-def _first(named: str, known: tuple[str, ...]) -> str | None:
-    """Return the first path that is there: the named one alone where one is named."""
-    candidates = (named,) if named else known
-    return next((path for path in candidates if os.path.lexists(Path(path))), None)
+def _first_device(paths: Sequence[str]) -> str | None:
+    return next((path for path in paths if is_device(path)), None)

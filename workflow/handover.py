@@ -14,7 +14,7 @@ from workflow.commands import shell_line, show
 from workflow.errors import WorkflowError
 from workflow.notes import note
 from workflow.ownership import refuse_foreign, refuse_unfit
-from workflow.settings import AUTO, BACKENDS, GRAMINE, InferSettings, Settings
+from workflow.settings import AUTO, BACKENDS, GRAMINE, InferSettings, Settings, TrainSettings
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = "enclave-finetune/run/1"
@@ -77,7 +77,7 @@ def copy_net(settings: Settings) -> Path:
     if settings.dry:
         show(*copy_lines(settings))
         return settings.infer.net
-    _refuse_foreign(settings.infer.net)
+    check_place(settings.infer.net)
     record, run = read_record(settings.train.out), read_run(settings.train.out)
     plain, target = settings.train.out / NET_FILE, settings.infer.net
     if run["encrypted"]:
@@ -93,6 +93,21 @@ def copy_net(settings: Settings) -> Path:
     shutil.copyfile(settings.train.out / RECORD_FILE, record_beside(settings.infer.net))
     write_run(settings.infer.net.parent, {**run, "schema": RUN_SCHEMA})
     return target
+
+
+def not_handed_over(settings: Settings) -> str:
+    """Return the line for a trained network that is not the one which answers, else nothing."""
+    out, net = settings.train.out, settings.infer.net
+    try:
+        trained, answers = read_record(out), read_record(record_beside(net).parent)
+    except WorkflowError:
+        return ""
+    if trained["digests"]["net"] == answers["digests"]["net"]:
+        return ""
+    places = (("--out", out, TrainSettings.out), ("--net", net, InferSettings.net))
+    flags = [word for flag, path, usual in places if path != usual for word in (flag, path)]
+    command = shell_line(["inv", "copy-net", *flags])
+    return f"{net} answers, which is not the network in {out}; to hand that over: {command}"
 
 
 def digest_line(infer: InferSettings) -> str:
@@ -200,7 +215,7 @@ def check_net(net: Path, record: dict[str, Any]) -> None:
         )
 
 
-def _refuse_foreign(net: Path) -> None:
+def check_place(net: Path) -> None:
     """Refuse to hand over to where a person's own files have the names of ours.
 
     Raises: WorkflowError naming the first of them.

@@ -200,6 +200,18 @@ def _code(*packages: str) -> Files:
     }
 
 
+def check_wheels(settings: Settings) -> None:
+    """Refuse a folder of wheels that is named and has none.
+
+    Raises: WorkflowError.
+    """
+    if settings.image.wheels and settings.image.base == "debian12" and not _wheels(settings):
+        raise WorkflowError(
+            f"image.wheels: no *.whl in {settings.image.wheels}; fill it with: pip download "
+            "--require-hashes -r dockerfiles/requirements.lock -d FOLDER"
+        )
+
+
 def _wheels(settings: Settings) -> Files:
     if not settings.image.wheels:
         return {}

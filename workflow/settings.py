@@ -130,7 +130,7 @@ class MachineSettings:
     """Say where the scripts run and what of this machine they are given."""
 
     backend: str = AUTO
-    """One of BACKENDS, or auto: the strongest that the machine offers."""
+    """One of BACKENDS, or auto: sgx where there is an SGX device, else native."""
     sgx_device: PathText = NONE
     """The SGX device; empty takes the one that is found."""
     provision_device: PathText = NONE

@@ -13,10 +13,9 @@ from workflow import backends, enclaves, gsc, manifest, shell
 from workflow.checks import Check
 from workflow.errors import WorkflowError
 from workflow.images import ROLES, image_name
+from workflow.preflight import SHIELDED_BYTES
 from workflow.settings import MachineSettings, Settings
 
-IMAGES_NEEDED_BYTES = 12 * 2**30
-"""Of Docker's disk: base, two images and two shielded ones, as measured."""
 LOWEST_API = (1, 41)
 """Of the Docker daemon: that of Engine 20.10, with which this project was run."""
 DRIVER_KERNEL = (5, 11)
@@ -66,7 +65,7 @@ def disk_check(folder: Path) -> Check:
     except OSError:
         return Check("docker disk", "ok", f"{folder} is not for this user to look at")
     text = f"{free / 2**30:.1f} GiB free in {folder}"
-    if free < IMAGES_NEEDED_BYTES:
+    if free < SHIELDED_BYTES:
         return Check("docker disk", "missing", text, "docker system prune")
     return Check("docker disk", "ok", text)
 
@@ -94,11 +93,12 @@ def python_needs_check(imports: Sequence[str] = GSC_IMPORTS) -> Check:
 def sgx_checks(machine: MachineSettings, system: Path, process: Path) -> list[Check]:
     """Look at the devices, AESM, the enclave memory and the kernel."""
     kernel = os.uname().release
+    device = backends.no_device(backends.device_paths(machine))
     return [
         _found(
             "sgx device",
             backends.enclave_device(machine),
-            f"none; processor {processor_sgx(process)}",
+            f"{device}; processor {processor_sgx(process)}",
             "enable SGX in the firmware; a kernel from 5.11 on has the driver",
         ),
         _found(
@@ -109,7 +109,7 @@ def sgx_checks(machine: MachineSettings, system: Path, process: Path) -> list[Ch
         ),
         _found(
             "aesm",
-            str(machine.aesm_socket) if machine.aesm_socket.exists() else None,
+            str(machine.aesm_socket) if machine.aesm_socket.is_socket() else None,
             f"no {machine.aesm_socket}; needed for quotes alone",
             "install sgx-aesm-service",
         ),

@@ -7,7 +7,7 @@ from typing import Any
 from workflow import bench as benchmark
 from workflow import cleaning, configuration, gsc_checkout, machine, pipeline, quality
 from workflow import report as reporting
-from workflow.flags import DATA, FORCE, THREADS
+from workflow.flags import BACKEND, DATA, FORCE, THREADS, given, whole_number
 from workflow.step import task
 
 
@@ -21,10 +21,7 @@ def gsc_setup(ctx: Any, gramine_image: str | None = None) -> None:
 
 
 @task(
-    help={
-        "backend": "sgx, direct, docker or native (default: sgx where there is one, else native)",
-        "force": FORCE,
-    },
+    help={"backend": BACKEND, "force": FORCE},
     auto_shortflags=False,
 )
 def demo(ctx: Any, backend: str | None = None, force: bool = False) -> None:
@@ -66,9 +63,9 @@ def report(
 def bench(
     ctx: Any,
     what: str = "train",
-    rounds: int = 1,
+    rounds: str = "1",
     epochs: str | None = None,
-    method: str = "",
+    method: str | None = None,
     arch: str | None = None,
     data: str | None = None,
     weights: str | None = None,
@@ -87,7 +84,13 @@ def bench(
         "infer.threads": threads,
     }
     chosen = configuration.read(ctx.config, flags)
-    benchmark.bench(chosen, what, rounds=rounds, method=method, as_json=json)
+    benchmark.bench(
+        chosen,
+        what,
+        rounds=whole_number("rounds", rounds),
+        method="".join(given("method", [method])),
+        as_json=json,
+    )
 
 
 @task(help={"json": "print it for programs"}, auto_shortflags=False)
@@ -128,6 +131,7 @@ def test(
     only: str | None = None,
 ) -> None:
     """Check style and types, then run the tests."""
+    only = next(iter(given("only", [only])), None)
     quality.test(fast=fast, real=real, docker=docker, only=only)
 
 

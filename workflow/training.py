@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pytorch_common.contract import (
     available_threads,
 )
 from pytorch_common.files import code_digest, sha256_file, tree_digest
-from workflow import backends, dataset, enclaves, gsc, model, run
+from workflow import backends, enclaves, gsc, model, preflight, run
 from workflow.commands import shell_line, show, unquoted
 from workflow.containers import ContainerSpec, Mount, docker_run
 from workflow.errors import WorkflowError
@@ -51,23 +52,27 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
 
     Raises: WorkflowError where an input or image is missing or the script fails.
     """
-    if settings.dry:
-        show(*train_lines(settings, backends.pick(settings)))
-        return
-    _refuse_foreign(settings.train)
-    dataset.check_trainable(settings.data, settings.train_options)
-    weights = None if settings.train.method == SCRATCH else model.base_weights(settings)
     backend = backends.pick(settings)
+    if settings.dry:
+        show(*train_lines(settings, backend))
+        return
     if compare_scratch and backend in backends.SHIELDED:
         raise WorkflowError(
             "--compare-scratch: a sealed image has one method built in; compare with --backend "
             'docker or native and an --out of its own, or see "train" in the README'
         )
+    place = preflight.running(settings, backend)
+    if backend != "native":
+        place.append(partial(_runnable, settings, backend))
+    inputs = preflight.training(settings)
+    inputs.append(partial(check_place, settings.train))
+    preflight.require(settings, backend, inputs=inputs, place=place)
+    backends.announce(settings, backend)
     with alone_in(settings.train.out):
         if resume and is_up_to_date(settings, backend):
             note(f"{settings.train.out}: already trained with these settings, verified")
         elif backend == "native":
-            _train_native(settings, weights, resume=resume)
+            _train_native(settings, resume=resume)
         else:
             _train_in_container(settings, backend, resume=resume)
     if compare_scratch:
@@ -157,7 +162,13 @@ def is_up_to_date(settings: Settings, backend: str = "native") -> bool:
     return same and (out / HISTORY_FILE).is_file()
 
 
-def _train_native(settings: Settings, weights: Path | None, *, resume: bool) -> None:
+def _weights(settings: Settings) -> Path | None:
+    """Return the verified file to start from, None from scratch."""
+    return None if settings.train.method == SCRATCH else model.base_weights(settings)
+
+
+def _train_native(settings: Settings, *, resume: bool) -> None:
+    weights = _weights(settings)
     _forget(settings.train, resume=resume)
     args = [*train_args(settings, weights), *(["--resume"] if resume else [])]
     status = run.run_native(str(run.TRAIN_SCRIPT), args)
@@ -231,7 +242,7 @@ def _sealed_digest(settings: Settings, backend: str) -> str | None:
     return sha256_file(net)
 
 
-def _refuse_foreign(train: TrainSettings) -> None:
+def check_place(train: TrainSettings) -> None:
     """Refuse to train into a folder where a person's own files have the names of ours.
 
     Raises: WorkflowError naming the first of them.

@@ -1,0 +1,250 @@
+"""What the steps ahead need, looked at before the first of them: all that is missing, at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from pytorch_common.contract import SCRATCH
+from workflow import backends, dataset, gsc_checkout, images, model
+from workflow.errors import WorkflowError
+from workflow.gsc import app_name, signed_name
+from workflow.notes import note
+from workflow.settings import AUTO, GscSettings, Settings, Source
+from workflow.shielding import signing_key
+from workflow.signing import open_key, usable_key
+
+Look = Callable[[], object]
+"""Looks at one thing; a WorkflowError says what is wrong with it."""
+
+WAY_OUT = (
+    "; or name another backend, which does not protect: --backend native, or "
+    "INVOKE_MACHINE_BACKEND=native"
+)
+
+GIB = 2**30
+RUN_BYTES = GIB
+"""For weights, images, the network and two checkpoints of it."""
+PLAIN_BYTES = 3 * GIB
+"""Of Docker's disk, for the base with torch (1.2 GB, and twice that while it is built) and the two
+images on top."""
+SHIELDED_BYTES = 12 * GIB
+"""Of Docker's disk, for these and GSC's: Gramine compiled, and each of ours unsigned and signed."""
+AGAIN = 3
+"""What part of it is enough where an earlier chain is here: its images are replaced one by one."""
+
+
+def require(
+    settings: Settings, backend: str, *, inputs: Iterable[Look], place: Iterable[Look]
+) -> None:
+    """Look at everything, and go on where nothing is wrong.
+
+    ``place`` looks at what this backend needs and another may not.
+
+    Raises: WorkflowError with what is wrong; of several things each is a line before it.
+    """
+    of_inputs, of_place = (list(filter(None, map(problem, looks))) for looks in (inputs, place))
+    if problems := list(dict.fromkeys([*of_inputs, *of_place])):
+        is_by_auto = settings.machine.backend == AUTO and backend == "sgx"
+        *lines, last = refusal(problems, has_way_out=is_by_auto and len(problems) > len(of_inputs))
+        for line in lines:
+            note(line)
+        raise WorkflowError(last)
+
+
+def problem(look: Look) -> str:
+    """Return what is wrong with the thing, empty where nothing is."""
+    try:
+        look()
+    except WorkflowError as error:
+        return str(error.message)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return ""
+
+
+def refusal(problems: Sequence[str], *, has_way_out: bool) -> list[str]:
+    """Return the lines for the person, the error's last: what is wrong and what can be done."""
+    way_out = WAY_OUT if has_way_out else ""
+    if len(problems) == 1:
+        return [problems[0] + way_out]
+    count = f"{len(problems)} things are in the way, a line each above, and nothing was begun"
+    return [*(f"- {line}" for line in problems), count + way_out]
+
+
+def training(settings: Settings) -> list[Look]:
+    """Return the looks at what is trained on, and at the room for what comes of it."""
+    is_scratch = settings.train.method == SCRATCH
+    return [
+        partial(dataset.check_trainable, settings.data, settings.train_options),
+        *([] if is_scratch else [partial(model.base_weights, settings)]),
+        partial(check_disk, settings.train.out, RUN_BYTES, "a training"),
+    ]
+
+
+def running(settings: Settings, backend: str) -> list[Look]:
+    """Return the looks at what a script needs to run in the backend, its image aside."""
+    looks: dict[str, Look] = {
+        "device": partial(backends.check_devices, settings),
+        "daemon": check_daemon,
+        "gsc": partial(gsc_checkout.check_checkout, settings.gsc),
+        "seccomp": partial(gsc_checkout.seccomp_profile, settings),
+    }
+    needed = {
+        "native": (),
+        "docker": ("daemon",),
+        "direct": ("daemon", "gsc", "seccomp"),
+        "sgx": ("device", "daemon", "gsc"),
+    }
+    return [looks[name] for name in needed[backend]]
+
+
+def making(settings: Settings, backend: str) -> list[Look]:
+    """Return the looks at what the steps before a run need, and at the room for all of them."""
+    looks: list[Look] = [partial(check_disk, settings.train.out, RUN_BYTES, "a training")]
+    if backend != "native":
+        looks += [
+            partial(images.check_wheels, settings),
+            partial(check_docker_disk, settings, backend),
+        ]
+    if backend in backends.SHIELDED:
+        looks += [
+            partial(check_gramine, settings.gsc),
+            partial(check_key, settings.gsc, signing_key(settings.gsc, backend)),
+        ]
+    return looks
+
+
+def check_inputs(settings: Settings) -> None:
+    """Refuse weights and images of one's own that are not here; others are fetched.
+
+    Raises: WorkflowError.
+    """
+    data = settings.data
+    if settings.train.method != SCRATCH and settings.model.weights:
+        model.base_weights(settings)
+    if data.dir != dataset.HYMENOPTERA and not data.source:
+        dataset.check_trainable(data, settings.train_options)
+    for name, source, target in (
+        ("model.source", settings.model.source, model.official_file(settings)),
+        ("data.source", data.source, data.dir),
+    ):
+        if Source(source).is_path() and not Path(source).exists() and not target.exists():
+            raise WorkflowError(f"{name}: no such file or folder: {source}")
+
+
+def check_daemon() -> None:
+    """Refuse a machine without a Docker daemon that answers.
+
+    Raises: WorkflowError.
+    """
+    from workflow import docker_api
+
+    docker_api.daemon()
+
+
+def check_gramine(checkout: GscSettings) -> None:
+    """Refuse a Gramine image that is named and not here: GSC looks for it after the first builds.
+
+    Raises: WorkflowError.
+    """
+    from workflow import docker_api
+
+    path = checkout.dir / "config.yaml"
+    if not path.is_file():
+        return
+    named = gramine_image(path)
+    if checkout.gramine_image and checkout.gramine_image != named:
+        raise WorkflowError(
+            f"{path} names {named or 'no Gramine image'}, but gsc.gramine_image is "
+            f"{checkout.gramine_image}; run: inv gsc-setup"
+        )
+    if named and docker_api.find_image(named) is None:
+        raise WorkflowError(
+            f"no image {named} here, from which {path} takes Gramine; run: inv gsc-setup, which "
+            "has GSC compile it, or name one that is here: --gramine-image NAME"
+        )
+
+
+def gramine_image(config: Path) -> str:
+    """Return the image from which GSC's config.yaml takes Gramine, empty where it compiles one.
+
+    Raises: WorkflowError where that is no YAML.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(config.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise WorkflowError(f"{config} cannot be read; run: inv gsc-setup") from error
+    gramine = content.get("Gramine") if isinstance(content, dict) else None
+    return str(gramine.get("Image") or "") if isinstance(gramine, dict) else ""
+
+
+def check_key(checkout: GscSettings, key: Path) -> None:
+    """Refuse a key that is none for SGX, or that can neither be read nor made.
+
+    One whose pass phrase is going to be asked for is opened then.
+
+    Raises: WorkflowError.
+    """
+    if not key.exists():
+        folder = _nearest(key)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise WorkflowError(f"{key} cannot be made: {folder} cannot be written; name another")
+    elif checkout.passphrase_file or not sys.stdin.isatty():
+        with usable_key(checkout, key):
+            pass
+    else:
+        with contextlib.suppress(_AskedForLaterError):
+            open_key(key, _ask_later)
+
+
+def check_disk(folder: Path, needed_bytes: int, what_for: str) -> None:
+    """Refuse a disk with too little room where a folder lies or is going to.
+
+    Raises: WorkflowError.
+    """
+    place = _nearest(folder / "in it")
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError:  # Docker's folder may be of another machine, or closed to this user
+        return
+    if free < needed_bytes:
+        raise WorkflowError(
+            f"{place}: {free / GIB:.1f} GiB free, expected {needed_bytes // GIB} GiB for {what_for}"
+        )
+
+
+def check_docker_disk(settings: Settings, backend: str) -> None:
+    """Refuse a Docker without room for the images that the backend's steps make.
+
+    Raises: WorkflowError.
+    """
+    from workflow import docker_api
+
+    last, needed = images.base_name(settings), PLAIN_BYTES
+    if backend in backends.SHIELDED:
+        last, needed = signed_name(app_name(settings.image.train, backend)), SHIELDED_BYTES
+    if docker_api.find_image(last):
+        needed //= AGAIN
+    check_disk(Path(docker_api.daemon()["folder"]), needed, f"the images of the backend {backend}")
+
+
+class _AskedForLaterError(Exception):
+    """Say that the pass phrase is not asked for yet."""
+
+
+def _ask_later() -> NoReturn:
+    raise _AskedForLaterError
+
+
+def _nearest(path: Path) -> Path:
+    """Return the lowest folder above the path that is there."""
+    return next(folder for folder in path.parents if folder.is_dir())
