@@ -52,7 +52,7 @@ def report(started: float) -> None:
 
 def peak_kib() -> int:
     """Return the most memory that this program held; getrusage counts its parent's too."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0])
 
 

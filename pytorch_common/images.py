@@ -27,6 +27,8 @@ def read_image(path: Path) -> Image.Image:
     Raises: ImageError with the reason: not there, no image, cut short, too large.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ImageError("a device or a pipe, not an image")  # which may be silent for ever
         with warnings.catch_warnings():
             # Pillow warns from 89 million pixels on and refuses from twice that on.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

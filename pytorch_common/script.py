@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import platform
@@ -36,8 +37,11 @@ def run_script(main: Callable[[Sequence[str]], int]) -> int:
 
     A RunError, a full disk and a file that may not be touched are one line and status 1, Ctrl-C is
     status 130, PIPE_CLOSED that of a reader who has gone; anything else is a bug and keeps its
-    traceback.
+    traceback. Letters that the encoding of the two streams lacks are escaped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main(sys.argv[1:])
     except BrokenPipeError:

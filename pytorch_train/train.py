@@ -179,6 +179,9 @@ def load_data(data: Path, size: int, cache_mb: int) -> Data:
         raise RunError(f"{data}: not the same classes in train and val: {', '.join(different)}")
     if len(training.classes) < 2:
         raise RunError(f"{data}: expected two classes or more, got {training.classes}")
+    for name in training.classes:
+        if name.encode("utf-8", "replace").decode() != name:
+            raise RunError(f"{data}: {name!a}: expected a class's name in UTF-8; rename the folder")
     return Data(training, validation, size, cache_mb * MEGABYTE)
 
 

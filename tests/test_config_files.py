@@ -37,6 +37,8 @@ YAML = {
     "train:\n  epochs: many\n": "2: train.epochs: expected a whole number, got 'many'",
     "train:\n  epochs:\n": "2: train.epochs: expected a whole number, got nothing",
     "train:\n  epochs: {a: 1}\n": "2: train.epochs: expected a whole number, got {'a': 1}",
+    'model: {arch: "a\\nb"}\n': "1: model.arch: expected one line of text, got 'a\\nb'",
+    'infer: {out: "a\\0b"}\n': "1: infer.out: expected one line of text, got 'a\\x00b'",
     "train:\n  epochs: 0\n": "2: epochs: expected 1 or more, got 0",
     "model:\n  arch: lenet\n": "2: model.arch: expected one of resnet18, ",
     "train:\n  out: ~nobody-of-that-name/x\n": "2: train.out: no home folder for ~nobody",

@@ -221,3 +221,19 @@ def _context() -> object:
     from invoke import Context
 
     return Context()
+
+
+@pytest.mark.parametrize(
+    "args", [["train", "--out"], ["copy-net", "--out"], ["train", "--data"], ["train", "--weights"]]
+)
+@pytest.mark.parametrize("dry", [[], ["--dry"]])
+def test_a_link_to_itself_is_one_line(
+    args: list[str], dry: list[str], project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    given = {"--data": str(project / "mine"), args[1]: str(tmp_path / "loop")}
+    if args[0] == "copy-net":
+        del given["--data"]
+    done = inv(project, *dry, args[0], *(word for pair in given.items() for word in pair))
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1 or dry

@@ -148,3 +148,12 @@ def test_from_training_to_the_page(
     (settings.train.out / "history.json").unlink()
     with pytest.raises(WorkflowError, match=r"history\.json is missing; run: inv train"):
         report.write_report(settings)
+
+
+def test_images_of_other_classes_than_the_networks_are_one_line(tiny_settings: Settings) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        report.classify_validation(tiny_settings, ["ants", "bees"])
+    assert caught.value.message == (
+        f"{tiny_settings.data.dir}: expected the classes of the network, ants, bees, got green, "
+        "red; give the images that it was trained on: --data"
+    )

@@ -36,7 +36,7 @@ from workflow.handover import (
     readable_in,
 )
 from workflow.images import INFER, image_name
-from workflow.notes import answer, note
+from workflow.notes import answer_json, note
 from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.paths import shown
 from workflow.settings import GRAPHENE, PROJECT, InferSettings, Settings
@@ -77,7 +77,7 @@ def classify(
     else:
         status = _classify_in_container(settings, backend, names, quiet=as_json or quiet)
     if as_json and (infer.out / RESULT_JSON_FILE).is_file():
-        answer((infer.out / RESULT_JSON_FILE).read_text().rstrip("\n"))
+        answer_json((infer.out / RESULT_JSON_FILE).read_text(encoding="utf-8").rstrip("\n"))
     if status and not (infer.out / RESULT_JSON_FILE).is_file():
         raise WorkflowError("pytorchexample.py failed; its lines stand above", code=status)
     if status:

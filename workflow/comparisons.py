@@ -81,7 +81,7 @@ def compare_classifying(settings: Settings, rounds: int) -> list[Row]:
             rows += _compared(f"{name} ({len(chosen)})", yards, owns)
             for row in rows[-2:]:
                 row["images_a_second"] = round(len(chosen) / row["seconds"], 2)
-        result = json.loads((Path(folder) / RESULT_JSON_FILE).read_text())
+        result = json.loads((Path(folder) / RESULT_JSON_FILE).read_text(encoding="utf-8"))
         rows[-1]["agreement"] = agreement(json.loads(yards[-1].answer), result["results"])
     return rows
 

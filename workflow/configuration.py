@@ -178,13 +178,14 @@ def _cast(name: str, value: Any, default: Any, base: Path) -> Any:
         got = "nothing" if value is None else repr(value)
         raise WorkflowError(f"{name}: expected {_KINDS[kind]}, got {got}")
     text = str(value).strip()
+    if len(text.splitlines()) > 1 or "\0" in text:
+        raise WorkflowError(f"{name}: expected one line of text, got {text!r}")
     if os.path.expanduser(text).startswith("~"):  # noqa: PTH111 - Path's own raises RuntimeError
         raise WorkflowError(f"{name}: no home folder for {text}; set HOME, or give a full path")
     if issubclass(kind, Path):
         if not str(value).strip():
             raise WorkflowError(f"{name}: expected a path, got nothing")
         return Path(os.path.normpath(base / Path(str(value)).expanduser()))
-    text = str(value).strip()
     if issubclass(kind, PathText) and kind(text).is_path():
         text = os.path.normpath(base / Path(text).expanduser())
     try:

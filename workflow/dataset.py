@@ -161,7 +161,7 @@ def differences(root: Path) -> list[str]:
 @functools.cache
 def checksums() -> dict[str, str]:
     """Return the sha256 of each of the 398 files by its path, in the order of the list."""
-    lines = CHECKSUMS.read_text().splitlines()
+    lines = CHECKSUMS.read_text(encoding="utf-8").splitlines()
     return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
 
 

@@ -101,7 +101,10 @@ def _written_folder(spec: ContainerSpec) -> str:
 
 def _seccomp(spec: ContainerSpec) -> list[str]:
     """Return the profile's text as the daemon takes it; the command line takes its path."""
-    return [f"seccomp={spec.seccomp.read_text()}"] if spec.seccomp else []
+    if spec.seccomp is None:
+        return []
+    profile = spec.seccomp.read_text(encoding="utf-8", errors="replace")
+    return [f"seccomp={profile}"]
 
 
 def _deliver(output: Iterator[tuple[bytes | None, bytes | None]], *takers: OnLine) -> None:

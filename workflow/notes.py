@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -15,16 +16,29 @@ def note(line: str) -> None:
 
 
 def answer(line: str) -> None:
-    """Print one line of the answer to standard output.
+    """Print one line of the answer to standard output, escaping what its encoding lacks.
 
     Raises: SystemExit with PIPE_CLOSED where nobody reads it any more, as in ``| head``.
     """
     try:
-        print(line, flush=True)  # noqa: T201
+        print(printable(line, sys.stdout.encoding), flush=True)  # noqa: T201
     except BrokenPipeError:
         # What is left in the buffer goes nowhere, instead of failing once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(PIPE_CLOSED) from None
+
+
+def answer_json(text: str) -> None:
+    """Print JSON as the answer; where the encoding lacks a letter, with JSON's own escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    is_whole = text.encode(encoding, "replace").decode(encoding) == text
+    answer(text if is_whole else json.dumps(json.loads(text), indent=2))
+
+
+def printable(line: str, encoding: str | None) -> str:
+    """Return the line with escapes for what the encoding lacks: letters, bytes of file names."""
+    encoding = encoding or "utf-8"
+    return line.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def is_colourful() -> bool:

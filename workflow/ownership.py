@@ -62,7 +62,7 @@ def refuse_unfit(folder: Path, setting: str) -> None:
     Raises: WorkflowError naming the setting.
     """
     nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))  # a link to itself is no error here
     if not nearest.is_dir():
         raise WorkflowError(f"{setting}: expected a folder, but {nearest} is none")
     if place == PROJECT or place in PROJECT.parents:

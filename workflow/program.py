@@ -7,6 +7,7 @@ caller's folder nor a file of the project can stand in for invoke.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -33,6 +34,8 @@ class NoFiles(Config):
 
 def main() -> None:
     """Run the task of the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the help has letters that some encodings lack
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         Program(name="inv", binary="inv", config_class=NoFiles).run()
     except BrokenPipeError:  # nobody reads the list any more, as in `| head`

@@ -69,7 +69,7 @@ def write_report(settings: Settings) -> Path:
         raise WorkflowError(
             f"{settings.infer.net} is not the network of {folder}; run: inv copy-net"
         )
-    verdicts = classify_validation(settings)
+    verdicts = classify_validation(settings, record["classes"])
     scratch_folder = folder / training.SCRATCH_FOLDER
     scratch = read_history(scratch_folder) if (scratch_folder / RECORD_FILE).is_file() else None
     curves = draw_curves(
@@ -92,25 +92,33 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / HISTORY_FILE
     try:
-        return list(json.loads(path.read_text())["epochs"])
+        return list(json.loads(path.read_text(encoding="utf-8"))["epochs"])
     except FileNotFoundError as error:
         raise WorkflowError(f"{path} is missing; run: inv train") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
 
 
-def classify_validation(settings: Settings) -> list[Verdict]:
-    """Classify every validation image and return what was made of it."""
+def classify_validation(settings: Settings, classes: Sequence[str]) -> list[Verdict]:
+    """Classify every validation image and return what was made of it.
+
+    Raises: WorkflowError where they are of other classes than the network knows.
+    """
     dataset.check(settings.data)
     split = settings.data.dir / "val"
     names = dataset.class_names(split)
+    if names != list(classes):
+        raise WorkflowError(
+            f"{settings.data.dir}: expected the classes of the network, {', '.join(classes)}, got "
+            f"{', '.join(names)}; give the images that it was trained on: --data"
+        )
     images = [(path, name) for name in names for path in dataset.image_files(split / name)]
     note(f"classifying {len(images)} validation images")
     with tempfile.TemporaryDirectory(prefix="report-") as out:
         infer = replace(settings.infer, out=Path(out))
         chosen = replace(settings, infer=infer)
         classification.classify(chosen, [str(path) for path, _ in images], quiet=True)
-        results = json.loads((Path(out) / RESULT_JSON_FILE).read_text())["results"]
+        results = json.loads((Path(out) / RESULT_JSON_FILE).read_text(encoding="utf-8"))["results"]
     return [
         Verdict(path, name, result["label"], result["probability"])
         for (path, name), result in zip(images, results, strict=True)
@@ -137,7 +145,7 @@ def render(
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     wrong = sorted((each for each in verdicts if each.found != each.true), key=_most_certain_first)
-    return environment.from_string(TEMPLATE.read_text()).render(
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         record=record,
         is_protected=record["protected_from_host"] and not record.get("insecure"),
         history=history,

@@ -64,7 +64,7 @@ def _train_both(
     chosen = with_train(settings, seed=seed, out=folder / str(seed))
     usual_history = json.loads(tutorial(chosen, weights).answer)
     ours(str(TRAIN_SCRIPT), training.train_args(chosen, weights))
-    history = json.loads((chosen.train.out / HISTORY_FILE).read_text())["epochs"]
+    history = json.loads((chosen.train.out / HISTORY_FILE).read_text(encoding="utf-8"))["epochs"]
     both = (
         Outcome(max(usual_history["val_correct"]), usual_history["train_loss"][-1]),
         Outcome(max(epoch["val_correct"] for epoch in history), history[-1]["train_loss"]),

@@ -27,7 +27,13 @@ def capture(
     """
     try:
         return subprocess.run(  # noqa: S603 - an argv list; no shell reads it
-            argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
         )
     except (FileNotFoundError, PermissionError) as error:
         return subprocess.CompletedProcess(argv, 127, "", str(error))

@@ -126,7 +126,7 @@ def processor_sgx(process: Path) -> str:
 
 def epc_bytes(system: Path) -> int | None:
     """Return the size of the enclave page cache, None where the kernel does not say."""
-    sizes = [int(path.read_text()) for path in system.glob(EPC_FILES)]
+    sizes = [int(path.read_bytes()) for path in system.glob(EPC_FILES)]
     return sum(sizes) if sizes else None
 
 
@@ -222,7 +222,7 @@ def _found(name: str, what: str | None, lacking: str, mend: str) -> Check:
 
 def _flags(process: Path) -> set[str]:
     try:
-        text = (process / "cpuinfo").read_text()
+        text = (process / "cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return set()
     return {flag for line in re.findall(r"^flags\s*:(.*)$", text, re.M) for flag in line.split()}

@@ -18,7 +18,8 @@ class Step(tasks.Task[Any]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task.
 
-        Raises: WorkflowError for an OSError about a place of the person's; others are bugs.
+        Raises: WorkflowError for an OSError about a place of the person's, and for a name that the
+            locale's encoding lacks; others are bugs.
         """
         try:
             return super().__call__(*args, **kwargs)
@@ -27,6 +28,11 @@ class Step(tasks.Task[Any]):
             if problem is None:
                 raise
             raise WorkflowError(problem) from error
+        except UnicodeEncodeError as error:
+            raise WorkflowError(
+                f"the encoding of this locale ({error.encoding}) lacks letters of "
+                f"{error.object!a}; run: export LC_ALL=C.UTF-8"
+            ) from error
 
 
 task = partial(tasks.task, klass=Step)

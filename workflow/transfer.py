@@ -160,11 +160,15 @@ class Transfer:
     def _remember_etag(self, etag: str) -> None:
         """Write down which version of the file the part begins; a weak tag does not tell."""
         strong = "" if etag.startswith("W/") else etag
-        _etag_file(self.part).write_text(f"{self.url}\n{strong}")
+        _etag_file(self.part).write_text(f"{self.url}\n{strong}", encoding="utf-8")
 
     def _remembered_etag(self) -> str:
         path = _etag_file(self.part)
-        url, _, etag = path.read_text().partition("\n") if path.exists() else ("", "", "")
+        url, _, etag = (
+            path.read_text(encoding="utf-8", errors="replace").partition("\n")
+            if path.exists()
+            else ("", "", "")
+        )
         return etag if url == self.url else ""
 
     def _error(self, problem: str) -> WorkflowError:

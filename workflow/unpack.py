@@ -85,7 +85,7 @@ def copy_tree(
 
     Raises: WorkflowError where the folder holds anything that is not allowed.
     """
-    here, there = source.resolve(), target.resolve()
+    here, there = (Path(os.path.realpath(path)) for path in (source, target))
     if here == there or here in there.parents or there in here.parents:
         raise WorkflowError(f"{source}: expected a folder apart from {target}; copy it elsewhere")
 
