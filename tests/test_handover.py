@@ -16,6 +16,8 @@ from workflow.errors import WorkflowError
 from workflow.handover import ENCRYPTED_MAGIC
 from workflow.settings import GRAPHENE, GscSettings, InferSettings, Settings, TrainSettings
 
+pytestmark = pytest.mark.usefixtures("any_network")
+
 NET = b"a network"
 SEALED = ENCRYPTED_MAGIC + b"\x01 nobody reads this"
 

@@ -13,6 +13,7 @@ from pytorch_common.files import sha256_file, write_atomically
 from workflow.commands import shell_line, show
 from workflow.errors import WorkflowError
 from workflow.notes import note
+from workflow.paths import shown
 from workflow.settings import AUTO, BACKENDS, GRAMINE, InferSettings, Settings
 
 RUN_FILE = "run.json"
@@ -82,6 +83,7 @@ def copy_net(settings: Settings) -> Path:
         target = _copy_encrypted(settings.train.out, settings.infer, run)
     if not run["encrypted"] or record.get("exported"):
         check_net(plain, record)
+        check_schema(plain, record)
         _copy(plain, settings.infer.net, record["digests"]["net"])
         check_net(settings.infer.net, record)
     if not run["encrypted"]:
@@ -195,6 +197,26 @@ def check_net(net: Path, record: dict[str, Any]) -> None:
         raise WorkflowError(
             f"{net} is {kind}: the record says sha256 {expected}, it has {got}; run: inv train"
         )
+
+
+def check_schema(net: Path, record: dict[str, Any]) -> None:
+    """Refuse a network that the classifying script would refuse; that script looks at it.
+
+    Raises: WorkflowError with the script's line.
+    """
+    from workflow import run  # which imports this module
+
+    try:
+        status = run.run_native(str(run.INFER_SCRIPT), schema_args(net, record["digests"]["net"]))
+    except WorkflowError as error:
+        raise WorkflowError(f"{error.message}; run: inv train", code=error.code) from error
+    if status:
+        raise WorkflowError("pytorchexample.py failed; its lines stand above", code=status)
+
+
+def schema_args(net: Path, sha256: str) -> list[str]:
+    """Return the script's arguments that have it look at the network alone."""
+    return ["--check-net", f"--net={shown(net)}", f"--net-sha256={sha256}"]
 
 
 def _copy_encrypted(out: Path, infer: InferSettings, run: dict[str, Any]) -> Path:

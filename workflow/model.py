@@ -59,6 +59,13 @@ def base_weights(settings: Settings) -> Path:
     )
 
 
+def known_sha256(settings: Settings, weights: Path | None) -> str:
+    """Return the digest that the file is held to, or how it begins; empty where none is known."""
+    if weights == official_file(settings):
+        return assets.WEIGHTS[settings.arch].sha256
+    return _read_digest(ndf_file(settings)) if weights == ndf_file(settings) else ""
+
+
 def weights_path(settings: Settings) -> Path:
     """Return where the file to fine-tune from belongs, whether it is there or not."""
     if settings.model.weights:
