@@ -106,7 +106,7 @@ def test_copy_net_takes_the_recorded_file_and_no_other(tiny_settings: Settings) 
         handover.copy_net(tiny_settings)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}', "[" * 200_000])
 def test_a_record_that_is_none_is_refused(tiny_settings: Settings, text: str) -> None:
     hand_made(tiny_settings)
     (tiny_settings.train.out / "record.json").write_text(text)

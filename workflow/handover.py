@@ -57,7 +57,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         return {"schema": RUN_SCHEMA, "backend": "native", "encrypted": None}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
     needed = {"backend", "encrypted"}
     is_run = isinstance(content, dict) and content.get("schema") == RUN_SCHEMA
@@ -177,7 +177,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise WorkflowError(f"{path} is missing; run: inv train") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
     if problem := record_problem(record):
         raise WorkflowError(f"{path} is no record of training: {problem}; run: inv train")
