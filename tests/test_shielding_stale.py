@@ -138,11 +138,12 @@ def test_old_torch_is_refused_in_an_enclave_unless_it_is_asked_for_and_marked(
     assert caught.value.message.endswith("admit it by name: inv gsc-build --insecure old-torch")
     assert shielded.calls() == []
 
-    for mode, admitted, marks in (
-        ("sgx", "old-torch", ["old-torch"]),
-        ("direct", "", ["insecure-keys", "old-torch"]),
+    for mode, admitted, marks, reason in (
+        ("sgx", "old-torch", ["old-torch"], "as asked for"),
+        ("direct", "", ["insecure-keys", "old-torch"], "of the base"),
     ):
         settings = shielded.shield(mode, insecure=admitted)
+        assert f"insecure option old-torch, {reason}\n" in capsys.readouterr().err
         name = shielded.name(mode)
         assert enclaves.insecure_options(name) == marks
         variables = manifest.parse(

@@ -30,7 +30,7 @@ SPARE_THREADS = 16
 POOLS = 3
 """Threads in an enclave: torch's own, its backward pass's, those of the linear algebra library."""
 
-ADMITTED_IN_DIRECT = frozenset({"insecure-keys", "old-torch"})
+ADMITTED_IN_DIRECT = {"insecure-keys": "part of direct mode", "old-torch": "of the base"}
 """Direct mode protects nothing, so it asks for no flag; an image is marked with what it has."""
 
 Manifest = dict[str, Any]
@@ -160,7 +160,7 @@ def refuse_insecure(findings: Sequence[Finding], mode: str, admitted: frozenset[
 
     Raises: WorkflowError for the first that was not, with the flag that admits it.
     """
-    allowed = admitted | (ADMITTED_IN_DIRECT if mode == "direct" else frozenset())
+    allowed = {*admitted, *(ADMITTED_IN_DIRECT if mode == "direct" else ())}
     for finding in findings:
         if finding.option not in allowed:
             raise WorkflowError(

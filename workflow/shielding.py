@@ -201,8 +201,9 @@ def _settle(settings: Settings, mode: str, role: str, app_id: str) -> None:
     if made.environment.get(EXPORT_VARIABLE) == "1":
         insecure = sorted([*insecure, "export-net"])
     for option in insecure:
-        reason = f"part of {mode} mode" if option in manifest.ADMITTED_IN_DIRECT else "as asked for"
-        note(f"{unsigned}: insecure option {option}, {reason}")
+        is_given = mode == "direct" and option not in settings.gsc.admitted
+        reason = manifest.ADMITTED_IN_DIRECT.get(option) if is_given else None
+        note(f"{unsigned}: insecure option {option}, {reason or 'as asked for'}")
     before, after = len(raw["sgx"].get("trusted_files", [])), len(settled["sgx"]["trusted_files"])
     note(f"{unsigned}: {after} trusted files of the {before} that GSC listed")
     folder = SETTLED / name.replace(":", "-")
