@@ -16,6 +16,8 @@ from workflow.errors import WorkflowError
 from workflow.handover import ENCRYPTED_MAGIC
 from workflow.settings import GRAPHENE, GscSettings, InferSettings, Settings, TrainSettings
 
+pytestmark = pytest.mark.usefixtures("any_network")
+
 NET = b"a network"
 SEALED = ENCRYPTED_MAGIC + b"\x01 nobody reads this"
 
@@ -188,7 +190,11 @@ def test_a_file_of_an_encrypted_mount_is_known_by_its_beginning(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"schema": "other/1"}', '{"schema": "enclave-finetune/run/1"}', "\0"]
+    "text",
+    [
+        *("", "{", "[]", '{"schema": "other/1"}', '{"schema": "enclave-finetune/run/1"}', "\0"),
+        "[" * 200_000,
+    ],
 )
 def test_a_damaged_description_of_a_run_is_one_line(text: str, chosen: Settings) -> None:
     trained(chosen, "direct")

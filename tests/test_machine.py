@@ -31,6 +31,15 @@ def test_each_check_says_what_mends_it() -> None:
     assert (short.state, short.found, short.mend) == ("bad", "1.0 GiB free", "free 2 GiB")
 
 
+def test_an_old_torch_is_said_in_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "version", lambda name: "2.9.1")
+    check = machine.torch_check()
+    assert check.state in machine.ALARMING
+    assert check.found.startswith("torch 2.9.1 is older than 2.10: ")
+    monkeypatch.setattr(machine, "version", lambda name: "2.14.1+cu130")
+    assert (machine.torch_check().state, machine.torch_check().found) == ("ok", "2.14.1+cu130")
+
+
 GIB = 2**30
 
 

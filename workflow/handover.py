@@ -15,6 +15,7 @@ from workflow.commands import shell_line, show
 from workflow.errors import WorkflowError
 from workflow.notes import note
 from workflow.ownership import refuse_foreign, refuse_unfit
+from workflow.paths import shown
 from workflow.settings import BACKENDS, InferSettings, Settings, TrainSettings
 
 RUN_FILE = "run.json"
@@ -58,7 +59,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {"schema": RUN_SCHEMA, "backend": "native", "encrypted": None}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
     needed = {"backend", "encrypted"}
     is_run = isinstance(content, dict) and content.get("schema") == RUN_SCHEMA
@@ -85,6 +86,7 @@ def copy_net(settings: Settings, *, after: str = "") -> Path:
         target = _copy_encrypted(settings.train.out, settings.infer, run)
     if not run["encrypted"] or record.get("exported"):
         check_net(plain, record)
+        check_schema(plain, record)
         _copy(plain, settings.infer.net, record["digests"]["net"])
         check_net(settings.infer.net, record)
     if not run["encrypted"]:
@@ -204,7 +206,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise WorkflowError(f"{path} is missing; run: inv train") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
     if problem := record_problem(record):
         raise WorkflowError(f"{path} is no record of training: {problem}; run: inv train")
@@ -235,6 +237,26 @@ def check_target(net: Path) -> None:
     refuse_unfit(net.parent, "infer.net")
     places = (net, record_beside(net), net.with_name(RUN_FILE), encrypted_net(net.parent))
     refuse_foreign(places, instead="name another file: --net")
+
+
+def check_schema(net: Path, record: dict[str, Any]) -> None:
+    """Refuse a network that the classifying script would refuse; that script looks at it.
+
+    Raises: WorkflowError with the script's line.
+    """
+    from workflow import run  # which imports this module
+
+    try:
+        status = run.run_native(str(run.INFER_SCRIPT), schema_args(net, record["digests"]["net"]))
+    except WorkflowError as error:
+        raise WorkflowError(f"{error.message}; run: inv train", code=error.code) from error
+    if status:
+        raise WorkflowError("pytorchexample.py failed; its lines stand above", code=status)
+
+
+def schema_args(net: Path, sha256: str) -> list[str]:
+    """Return the script's arguments that have it look at the network alone."""
+    return ["--check-net", f"--net={shown(net)}", f"--net-sha256={sha256}"]
 
 
 def _copy_encrypted(out: Path, infer: InferSettings, run: dict[str, Any]) -> Path:

@@ -62,6 +62,13 @@ def base_weights(settings: Settings) -> Path:
     return path
 
 
+def known_sha256(settings: Settings, weights: Path | None) -> str:
+    """Return the digest that the file is held to, or how it begins; empty where none is known."""
+    if weights == official_file(settings):
+        return assets.WEIGHTS[settings.arch].sha256
+    return _read_digest(ndf_file(settings)) if weights == ndf_file(settings) else ""
+
+
 def weights_path(settings: Settings) -> Path:
     """Return the file to fine-tune from, or where it belongs while it is not there."""
     if settings.model.weights:

@@ -23,7 +23,7 @@ from workflow import (
 from workflow.backends import SHIELDED
 from workflow.commands import show
 from workflow.errors import WorkflowError
-from workflow.images import INFER, ROLES, TRAIN
+from workflow.images import INFER, ROLES, TRAIN, base_torch
 from workflow.notes import note
 from workflow.paths import shown
 from workflow.preflight import Look
@@ -165,6 +165,8 @@ def image_steps(settings: Settings, role: str, *, force: bool) -> tuple[Step, ..
     backend = settings.machine.backend
     if backend == "native":
         return ()
+    if backend in SHIELDED and not settings.dry:
+        shielding.check_torch(settings, backend, base_torch(settings))
 
     def gsc_build() -> None:
         if settings.dry or force or not _holds(enclaves.current_unsigned, settings, role):

@@ -187,7 +187,7 @@ def gramine_image(config: Path) -> str:
     import yaml
 
     try:
-        content = yaml.safe_load(config.read_text())
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise WorkflowError(f"{config} cannot be read; run: inv gsc-setup") from error
     gramine = content.get("Gramine") if isinstance(content, dict) else None

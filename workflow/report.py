@@ -95,7 +95,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         return list(json.loads(path.read_text(encoding="utf-8"))["epochs"])
     except FileNotFoundError as error:
         raise WorkflowError(f"{path} is missing; run: inv train") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
 
 

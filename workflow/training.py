@@ -100,6 +100,8 @@ def train_args(settings: Settings, weights: Path | None) -> list[str]:
     options = dataclasses.asdict(settings.train_options)
     paths = {"data": settings.data.dir, "out": settings.train.out, "weights": weights}
     options["cache_mb"] = settings.train.cache_mb
+    if known := model.known_sha256(settings, weights):
+        options["weights_sha256"] = known
     return [
         f"--{name.replace('_', '-')}={shown(value) if isinstance(value, Path) else value}"
         for name, value in {**paths, **options}.items()
