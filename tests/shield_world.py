@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests import gsc_stand_in
 from workflow import docker_api, enclaves, gsc, manifest, shielding
 from workflow.docker_api import Image
-from workflow.images import image_name
+from workflow.images import CONTEXT_LABEL, image_name
 from workflow.settings import GscSettings, ImageSettings, MachineSettings, Settings
 
 _NUMBERS = itertools.count()
@@ -38,7 +38,10 @@ class World:
         threads = f"ENV {role.upper()}_THREADS=2\n"
         dockerfile = f"FROM {self.base}\n{threads}{text}"
         docker_api.build_files(
-            {"Dockerfile": dockerfile.encode()}, tag=name, labels={}, on_line=lambda line: None
+            {"Dockerfile": dockerfile.encode()},
+            tag=name,
+            labels={CONTEXT_LABEL: "of the tests"},
+            on_line=lambda line: None,
         )
         return name
 

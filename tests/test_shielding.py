@@ -16,6 +16,7 @@ from tests.shield_world import World, pem, world, write_key
 from workflow import docker_api, enclaves, manifest, shielding
 from workflow.docker_api import Image
 from workflow.errors import WorkflowError
+from workflow.images import CONTEXT_LABEL
 from workflow.signing import ensure_key
 
 __all__ = ["world"]
@@ -45,6 +46,7 @@ def test_a_shielded_image_says_what_it_was_made_of(shielded: World) -> None:
     assert dict(unsigned.labels) == dict(signed.labels)
     ours = {name: value for name, value in signed.labels.items() if name != "shieldtest"}
     assert ours == {
+        CONTEXT_LABEL: app.labels[CONTEXT_LABEL],
         "enclave-finetune.mode": "sgx",
         "enclave-finetune.insecure": "",
         "enclave-finetune.manifest": manifest.sources_digest("train", "sgx", []),

@@ -108,15 +108,18 @@ def clone_commands(gsc: GscSettings) -> list[list[str]]:
     ]
 
 
+CONFIG_HEAD = "# Of enclave-finetune: inv gsc-setup writes over it as long as this line is here.\n"
+
+
 def config_yaml(gsc: GscSettings) -> str:
     """Return config.yaml: the system of the images, and a Gramine that is pinned or made before."""
     if gsc.dialect == GRAPHENE:
-        return _graphene_config()
+        return CONFIG_HEAD + _graphene_config()
     if gsc.gramine_image:
         gramine = f'    Image: "{gsc.gramine_image}"\n'
     else:
         gramine = f'    Repository: "{GRAMINE_REPOSITORY}"\n    Branch: "{GRAMINE_COMMIT}"\n'
-    return f'Distro: "{gsc.distro}"\nRegistry: ""\nGramine:\n{gramine}'
+    return f'{CONFIG_HEAD}Distro: "{gsc.distro}"\nRegistry: ""\nGramine:\n{gramine}'
 
 
 def missing_message(gsc: GscSettings) -> str:

@@ -13,6 +13,7 @@ from workflow.commands import shell_line, show
 from workflow.download import Asset, fetch
 from workflow.errors import WorkflowError
 from workflow.notes import note
+from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.settings import GRAPHENE, PROJECT, GscSettings, Settings
 
 
@@ -28,10 +29,12 @@ def setup(settings: Settings) -> None:
         text = gsc.config_yaml(checkout)
         show(*map(shell_line, clones), shell_line(["printf", "%s", text], stdout=config))
         return
+    refuse_unfit(checkout.dir, "gsc.dir")
     if not (checkout.dir / "gsc").is_file():
         for command in gsc.clone_commands(checkout):
             if status := shell.passthrough(command):
                 raise WorkflowError(f"{shell.quote(command)} failed (exit status {status})")
+    refuse_foreign([config], instead="name another checkout in gsc.dir")
     write_atomically(config, gsc.config_yaml(checkout).encode())
     note(f"{config}: written, {checkout.gramine_image or 'Gramine at ' + gsc.GRAMINE_COMMIT[:12]}")
     _fetch_seccomp(checkout)

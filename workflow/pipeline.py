@@ -89,15 +89,19 @@ def settle(settings: Settings, inputs: Sequence[Look], *, force: bool) -> Settin
     settled = with_backend(settings, backend)
     if not settings.dry:
         making = [] if _is_made(settled) and not force else preflight.making(settled, backend)
-        outputs = [
-            partial(training.check_out, settled.train),
-            partial(handover.check_target, settled.infer.net),
-            partial(classification.check_out, settled.infer),
-        ]
         place = [*preflight.running(settled, backend), *making]
-        preflight.require(settings, backend, inputs=[*inputs, *outputs], place=place)
+        preflight.require(settings, backend, inputs=[*inputs, *_places(settled)], place=place)
     backends.announce(settings, backend)
     return settled
+
+
+def _places(settings: Settings) -> list[Look]:
+    """Return the looks at what lies where the steps are going to write."""
+    return [
+        partial(training.check_place, settings.train),
+        partial(handover.check_place, settings.infer.net),
+        partial(classification.check_place, settings.infer),
+    ]
 
 
 def check_images(settings: Settings, images: Sequence[str]) -> None:

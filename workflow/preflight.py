@@ -132,7 +132,7 @@ def inputs(settings: Settings) -> list[Look]:
     is_own_data = data.dir != dataset.HYMENOPTERA and not data.source
     return [
         *([partial(model.base_weights, settings)] if is_own_model else []),
-        *([partial(dataset.check, data)] if is_own_data else []),
+        *([partial(dataset.check_trainable, data, settings.train_options)] if is_own_data else []),
         partial(check_source, "model.source", settings.model.source, official),
         partial(check_source, "data.source", data.source, data.dir),
     ]

@@ -140,8 +140,9 @@ def _build(settings: Settings, mode: str, role: str, image: str) -> None:
         raise WorkflowError(f"no image {image} here; run: inv build --image {role}")
     name = gsc.app_name(image, mode)
     unsigned = gsc.unsigned_name(name)
-    for old in (name, gsc.signed_name(name), unsigned):
-        docker_api.refuse_foreign(old)
+    for taken in (name, gsc.signed_name(name), unsigned):
+        if taken != image:
+            docker_api.refuse_foreign(taken)
     if name != image:
         docker_api.tag(image, name)
     # GSC keeps an old signed image with status 0, and takes an old unsigned one for a new one.
