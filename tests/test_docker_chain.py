@@ -22,7 +22,7 @@ from workflow.docker_containers import OUR_LABEL
 
 pytestmark = pytest.mark.docker
 
-NAMES = ("chaintest_train", "chaintest")
+NAMES = (f"chaintest_train{os.getpid()}", f"chaintest{os.getpid()}")
 OUTSIDE = "/usr/bin/python3"
 
 
@@ -246,7 +246,7 @@ def test_a_signal_leaves_no_container_behind(trained: Chain, number: int, status
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a disk to be filled")
-def test_a_full_disk_ends_in_one_line(trained: Chain) -> None:
+def test_a_small_disk_is_noticed_before_the_training(trained: Chain) -> None:
     out = trained.folder / "small"
     out.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(out)]
@@ -257,7 +257,7 @@ def test_a_full_disk_ends_in_one_line(trained: Chain) -> None:
     finally:
         subprocess.run(["umount", str(out)], check=True)
     assert done.returncode == 1
-    assert one_line(done.stderr).endswith("No space left on device")
+    assert one_line(done.stderr) == "small: 1 MiB free, expected 9 MiB for a training"
 
 
 def test_what_is_missing_or_stale_is_named_with_the_next_command(

@@ -115,7 +115,7 @@ def test_all_that_is_missing_is_said_at_once_and_nothing_begins(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    free["bytes"] = preflight.GIB // 2
+    free["bytes"] = 2**20
     write_key(ready.gsc.key, b"no key")
     chosen = replace(
         in_backend(ready, "sgx"),
@@ -127,10 +127,10 @@ def test_all_that_is_missing_is_said_at_once_and_nothing_begins(
         "- --image: no such file or folder: /no/bee.jpg",
         "- model.weights: no such file: /no/weights.pth",
         "- no SGX device (/dev/none); look: inv doctor",
-        f"- {tmp_path}: 0.5 GiB free, expected 1 GiB for a training",
+        f"- {tmp_path}: 1 MiB free, expected 9 MiB for a training",
         f"- image.wheels: no *.whl in {tmp_path}/no wheels; fill it with: pip download "
         "--require-hashes -r dockerfiles/requirements.lock -d FOLDER",
-        f"- {tmp_path}: 0.5 GiB free, expected 12 GiB for the images of the backend sgx",
+        f"- {tmp_path}: 1 MiB free, expected 12.0 GiB for the images of the backend sgx",
         f"- no image gramine-here here, from which {tmp_path}/gsc/config.yaml takes Gramine; run: "
         "inv gsc-setup, which has GSC compile it, or name one that is here: --gramine-image NAME",
         f"- {ready.gsc.key} is no private key in PEM; make another: openssl genrsa -3 -out KEY "
@@ -212,16 +212,15 @@ def test_the_demo_looks_too(ready: Settings, docker: Docker, started: list[str])
 @pytest.mark.parametrize(
     ("backend", "here", "needed"),
     [
-        ("native", "", 1),
-        ("docker", "", 3),
-        ("docker", "enclave-finetune-base:debian12", 1),
-        ("direct", "", 12),
-        ("sgx", "gsc-pytorch_train:direct", 12),
-        ("sgx", "gsc-pytorch_train", 4),
+        ("docker", "", 3.0),
+        ("docker", "enclave-finetune-base:debian12", 1.0),
+        ("direct", "", 12.0),
+        ("sgx", "gsc-pytorch_train:direct", 12.0),
+        ("sgx", "gsc-pytorch_train", 4.0),
     ],
 )
 def test_each_backend_needs_its_own_room(
-    backend: str, here: str, needed: int, ready: Settings, docker: Docker, free: dict[str, int]
+    backend: str, here: str, needed: float, ready: Settings, docker: Docker, free: dict[str, int]
 ) -> None:
     docker.images |= {here, "gramine-here"}
 
@@ -232,6 +231,28 @@ def test_each_backend_needs_its_own_room(
 
     assert lacking(needed) == []
     assert f"expected {needed} GiB for" in lacking(needed - 0.1)[-1]
+
+
+@pytest.mark.parametrize(
+    ("arch", "method", "needed_mib"),
+    [
+        ("squeezenet1_1", "feature-extract", 9.46),
+        ("squeezenet1_1", "full", 47.3),
+        ("vgg11_bn", "feature-extract", 1013.8),
+        ("vgg11_bn", "scratch", 5068.9),
+    ],
+)
+def test_a_training_needs_room_by_what_it_writes(
+    arch: str, method: str, needed_mib: float, ready: Settings, free: dict[str, int]
+) -> None:
+    chosen = replace(
+        ready, model=replace(ready.model, arch=arch), train=replace(ready.train, method=method)
+    )
+    free["bytes"] = int((needed_mib + 0.1) * 2**20)
+    preflight.check_training_disk(chosen)
+    free["bytes"] = int((needed_mib - 0.1) * 2**20)
+    with pytest.raises(WorkflowError, match=r"B free, expected .* for a training"):
+        preflight.check_training_disk(chosen)
 
 
 @pytest.mark.usefixtures("free", "docker")

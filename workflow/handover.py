@@ -79,7 +79,7 @@ def copy_net(settings: Settings, *, after: str = "") -> Path:
     if settings.dry:
         show(*copy_lines(settings, after=after))
         return settings.infer.net
-    check_target(settings.infer.net)
+    check_place(settings.infer.net)
     record, run = read_record(settings.train.out), read_run(settings.train.out)
     plain, target = settings.train.out / NET_FILE, settings.infer.net
     if run["encrypted"]:
@@ -229,7 +229,7 @@ def check_net(net: Path, record: dict[str, Any]) -> None:
         )
 
 
-def check_target(net: Path) -> None:
+def check_place(net: Path) -> None:
     """Refuse to hand over to where a person's own files have the names of ours.
 
     Raises: WorkflowError naming the first of them.

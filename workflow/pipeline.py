@@ -89,13 +89,8 @@ def settle(settings: Settings, inputs: Sequence[Look], *, force: bool) -> Settin
     settled = with_backend(settings, backend)
     if not settings.dry:
         making = [] if _is_made(settled) and not force else preflight.making(settled, backend)
-        outputs = [
-            partial(training.check_out, settled.train),
-            partial(handover.check_target, settled.infer.net),
-            partial(classification.check_out, settled.infer),
-        ]
         place = [*preflight.running(settled, backend), *making]
-        preflight.require(settings, backend, inputs=[*inputs, *outputs], place=place)
+        preflight.require(settings, backend, inputs=[*inputs, *_places(settled)], place=place)
     backends.announce(settings, backend)
     return settled
 

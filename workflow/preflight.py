@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from pytorch_common.contract import SCRATCH
+from pytorch_common.contract import FEATURE_EXTRACT, FULL, SCRATCH
 from pytorch_common.files import place_problem
-from workflow import backends, dataset, gsc_checkout, images, model
+from workflow import assets, backends, dataset, gsc_checkout, images, model
 from workflow.errors import WorkflowError
 from workflow.gsc import app_name, signed_name
 from workflow.notes import note
@@ -30,8 +30,9 @@ WAY_OUT = (
 )
 
 GIB = 2**30
-RUN_BYTES = GIB
-"""For weights, images, the network and two checkpoints of it."""
+TIMES_THE_WEIGHTS = {FEATURE_EXTRACT: 2, FULL: 10, SCRATCH: 10}
+"""What a training writes: the network, and three checkpoints (two are kept, the next is written) of
+what changes, its best and its velocities: of the head alone, or of all."""
 PLAIN_BYTES = 3 * GIB
 """Of Docker's disk, for the base with torch (1.2 GB, and twice that while it is built) and the two
 images on top."""
@@ -87,7 +88,7 @@ def training(settings: Settings) -> list[Look]:
     return [
         partial(dataset.check_trainable, settings.data, settings.train_options),
         *([] if is_scratch else [partial(model.base_weights, settings)]),
-        partial(check_disk, settings.train.out, RUN_BYTES, "a training"),
+        partial(check_training_disk, settings),
     ]
 
 
@@ -110,7 +111,7 @@ def running(settings: Settings, backend: str) -> list[Look]:
 
 def making(settings: Settings, backend: str) -> list[Look]:
     """Return the looks at what the steps before a run need, and at the room for all of them."""
-    looks: list[Look] = [partial(check_disk, settings.train.out, RUN_BYTES, "a training")]
+    looks: list[Look] = [partial(check_training_disk, settings)]
     if backend != "native":
         looks += [
             partial(images.check_wheels, settings),
@@ -131,7 +132,7 @@ def inputs(settings: Settings) -> list[Look]:
     is_own_data = data.dir != dataset.HYMENOPTERA and not data.source
     return [
         *([partial(model.base_weights, settings)] if is_own_model else []),
-        *([partial(dataset.check, data)] if is_own_data else []),
+        *([partial(dataset.check_trainable, data, settings.train_options)] if is_own_data else []),
         partial(check_source, "model.source", settings.model.source, official),
         partial(check_source, "data.source", data.source, data.dir),
     ]
@@ -222,8 +223,18 @@ def check_disk(folder: Path, needed_bytes: int, what_for: str) -> None:
     free = shutil.disk_usage(place).free
     if free < needed_bytes:
         raise WorkflowError(
-            f"{place}: {free / GIB:.1f} GiB free, expected {needed_bytes // GIB} GiB for {what_for}"
+            f"{place}: {_size(free)} free, expected {_size(needed_bytes)} for {what_for}"
         )
+
+
+def check_training_disk(settings: Settings) -> None:
+    """Refuse a disk without room for what a training writes.
+
+    Raises: WorkflowError.
+    """
+    weights_bytes = assets.WEIGHTS[settings.arch].max_bytes
+    needed_bytes = TIMES_THE_WEIGHTS[settings.train.method] * weights_bytes
+    check_disk(settings.train.out, needed_bytes, "a training")
 
 
 def check_docker_disk(settings: Settings, backend: str) -> None:
@@ -249,6 +260,10 @@ class _AskedForLaterError(Exception):
 
 def _ask_later() -> NoReturn:
     raise _AskedForLaterError
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB else f"{size_bytes / 2**20:.0f} MiB"
 
 
 def _nearest(path: Path) -> Path:

@@ -66,12 +66,9 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
     place = preflight.running(settings, backend)
     if backend != "native":
         place.append(partial(_runnable, settings, backend))
-    preflight.require(
-        settings,
-        backend,
-        inputs=[partial(check_out, settings.train), *preflight.training(settings)],
-        place=place,
-    )
+    inputs = preflight.training(settings)
+    inputs.append(partial(check_place, settings.train))
+    preflight.require(settings, backend, inputs=inputs, place=place)
     backends.announce(settings, backend)
     with alone_in(settings.train.out):
         if resume and is_up_to_date(settings, backend):
@@ -258,7 +255,7 @@ def _sealed_digest(settings: Settings, backend: str) -> str | None:
     return sha256_file(net)
 
 
-def check_out(train: TrainSettings) -> None:
+def check_place(train: TrainSettings) -> None:
     """Refuse to train into a folder where a person's own files have the names of ours.
 
     Raises: WorkflowError naming the first of them.
