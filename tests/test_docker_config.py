@@ -12,7 +12,7 @@ import docker.errors
 import pytest
 from docker.auth import load_config
 
-from workflow import docker_api, docker_config
+from workflow import docker_api, docker_config, shield_checks
 from workflow.docker_config import context_hint, credentials, errors_in_one_line, fault
 from workflow.errors import WorkflowError
 
@@ -147,6 +147,9 @@ def test_a_context_that_is_not_followed_is_said_with_its_address(
         "no Docker daemon answers (unix:///nonexistent: Permission denied); the Docker context "
         "mine is not followed; run: export DOCKER_HOST=unix:///run/mine.sock"
     )
+    monkeypatch.setattr(docker_api, "problem", lambda: caught.value.message)
+    (check,) = shield_checks.docker_checks()
+    assert check.mend.endswith("run: export DOCKER_HOST=unix:///run/mine.sock")
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/mine.sock")
     assert context_hint(os.environ) == ""
 
