@@ -1,7 +1,9 @@
 # Ubuntu 18.04, which old Graphene's GSC needs: the documented original. Past its end of life, and
 # not run by this project. The last torch that this project supports at the lower end, on the Python 3.8 of its universe.
 ARG OS=ubuntu:18.04
-FROM ${OS} AS full
+ARG TORCH_VERSION=1.13.1+cpu
+FROM ${OS}
+ARG TORCH_VERSION
 
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
@@ -12,16 +14,17 @@ RUN python3.8 -m pip install --no-cache-dir --upgrade 'pip==24.0' \
     && python3.8 -m pip install --no-cache-dir --only-binary=:all: \
         --extra-index-url https://download.pytorch.org/whl/cpu \
         'numpy==1.24.4' 'pillow==10.4.0' 'typing-extensions==4.12.2' 'requests==2.32.3' \
-        'torch==1.13.1+cpu' 'torchvision==0.14.1+cpu' \
+        "torch==${TORCH_VERSION}" 'torchvision==0.14.1+cpu' \
     && ln -sf python3.8 /usr/bin/python3
 
-COPY dockerfiles/slim.sh /tmp/slim.sh
-RUN sh /tmp/slim.sh /usr/lib/python3.8 /usr/local/lib/python3.8 && rm /tmp/slim.sh
-RUN python3 -B -c 'import torch, torchvision'
+COPY dockerfiles/slim.sh pytorch_common/architectures.py /tmp/
+RUN sh /tmp/slim.sh /usr/lib/python3.8 /usr/local/lib/python3.8
+RUN cd /tmp && python3 -B -c 'import architectures; architectures.check()' && rm -r /tmp/*
 
-ENV PYTHONPATH=/app \
+ENV TORCH_VERSION=${TORCH_VERSION} \
+    PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /app
 USER app
-CMD ["python3", "-c", "import torch, torchvision; print(torch.__version__, torchvision.__version__)"]
+CMD ["python3", "-c", "import torch; print(torch.__version__)"]

@@ -2,6 +2,7 @@
 # accepts. The network itself comes at run time, by the hand-over. `inv build` passes the arguments.
 ARG BASE=enclave-finetune-base:debian12
 FROM ${BASE}
+RUN test -n "${TORCH_VERSION}" || { echo "the base does not say which torch it has"; exit 1; }
 
 COPY pytorch_common/ /app/pytorch_common/
 COPY pytorch_infer/*.py /app/pytorch_infer/

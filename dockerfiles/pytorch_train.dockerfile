@@ -2,6 +2,7 @@
 # Every option is an image variable, so that GSC measures it. `inv build` passes the arguments.
 ARG BASE=enclave-finetune-base:debian12
 FROM ${BASE}
+RUN test -n "${TORCH_VERSION}" || { echo "the base does not say which torch it has"; exit 1; }
 
 ARG DATA=pytorch_train/hymenoptera_data
 ARG WEIGHTS=pytorch_train/model/squeezenet1_0-b66bff10.pth

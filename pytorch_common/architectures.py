@@ -8,6 +8,7 @@ module of plain torch.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -36,6 +37,17 @@ def build(arch: str, **options: Any) -> nn.Module:
     module = _import_alone("torchvision.models", MODULES[arch])
     network: nn.Module = getattr(module, arch)(**options)
     return network
+
+
+def check() -> None:
+    """Import every architecture's module; a base calls this once it is made.
+
+    Raises: RuntimeError where torch is not the one that the base says it has (TORCH_VERSION).
+    """
+    for name in MODULES.values():
+        _import_alone("torchvision.models", name)
+    if torch.__version__ != os.environ["TORCH_VERSION"]:
+        raise RuntimeError(f"torch {torch.__version__}, not {os.environ['TORCH_VERSION']}")
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Dict, Mapping
@@ -55,6 +56,16 @@ leaves out GIF: the only one in hymenoptera_data is a web server's "image not fo
 IMAGE_SUFFIXES = (*DATA_SUFFIXES, ".gif")
 """What a folder given to classify is searched for; a file named outright may end in anything."""
 
+SAFE_TORCH = (2, 10)
+"""The first torch whose weights-only loading holds against a file of an enemy's making, as far as
+is known. Source: CVE-2025-32434 (mended in 2.6: code runs), CVE-2026-24747 (in 2.10: memory)."""
+TORCH_VARIABLE = "TORCH_VERSION"
+"""In an image: the version of its torch, held to the truth when the base is made."""
+
+CLASSES_MAX = 10_000
+"""As many as the largest public data set of photographs has: iNaturalist 2021."""
+CLASS_NAME_MAX_CHARS = 255
+
 CACHE_MB = 256
 """Megabytes of images and features that training keeps in memory, unless it is told otherwise."""
 
@@ -83,6 +94,7 @@ INSECURE_VARIABLE = "RUN_INSECURE"
 PIPE_CLOSED = 141
 """Exit status of a program whose output nobody reads any more, as in ``| head``: 128 + SIGPIPE."""
 NET_SHA256_VARIABLE = "INFER_NET_SHA256"
+WEIGHTS_SHA256_VARIABLE = "TRAIN_WEIGHTS_SHA256"
 EXPORT_VARIABLE = "TRAIN_EXPORT_NET"
 
 
@@ -191,6 +203,32 @@ def record_problem(record: Any) -> str | None:
         return "expected digests.net to be a sha256, got " + repr(_get(digests, "net"))
     if not isinstance(record.get("classes"), list):
         return "expected a list of classes"
+    return None
+
+
+def old_torch_problem(version: str) -> str | None:
+    """Say what is wrong with a torch of this version, None where nothing is."""
+    found = [int(part) for part in re.findall(r"\d+", version)[:2]]
+    if tuple(found) >= SAFE_TORCH:
+        return None
+    wanted = ".".join(map(str, SAFE_TORCH))
+    return (
+        f"torch {version or 'of no known version'} is older than {wanted}: a network or weights of "
+        "an enemy's making may run code in it (CVE-2025-32434, CVE-2026-24747)"
+    )
+
+
+def classes_problem(classes: Any) -> str | None:
+    """Say what keeps a network from having these classes, None when nothing does."""
+    if not isinstance(classes, list) or not 2 <= len(classes) <= CLASSES_MAX:
+        found = len(classes) if isinstance(classes, list) else type(classes).__name__
+        return f"expected from 2 to {CLASSES_MAX} classes, got {found}"
+    for name in classes:
+        is_text = isinstance(name, str) and bool(name.strip()) and name.isprintable()
+        if not is_text or len(name) > CLASS_NAME_MAX_CHARS:
+            return f"expected printable class names, got {ascii(name)[:80]}"
+    if len(set(classes)) < len(classes):
+        return "expected each class once"
     return None
 
 

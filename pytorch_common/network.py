@@ -11,6 +11,7 @@ from torch import nn
 from pytorch_common import architectures
 from pytorch_common.contract import FEATURE_EXTRACT, SCRATCH
 from pytorch_common.errors import RunError
+from pytorch_common.schema import weights_problem
 
 IMAGENET_CLASSES = 1000
 AUXILIARY_WEIGHT = 0.4
@@ -67,6 +68,8 @@ def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
 
     Raises: RunError with the first disagreements and their cure.
     """
+    if problem := weights_problem(state, network.state_dict()):
+        raise RunError(f"{name} does not fit the network: {problem}")
     try:
         network.load_state_dict(dict(state), strict=True)
     except RuntimeError as error:

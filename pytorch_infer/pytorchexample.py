@@ -42,6 +42,8 @@ def main(argv: Sequence[str]) -> int:
     threads = args.threads or contract.available_threads()
     torch.set_num_threads(threads)
     net = load_net(args.net, args.net_sha256)
+    if args.check_net:
+        return 0
     pictures = list(image_paths(args.image))
     if not pictures:
         raise RunError(f"no images in {', '.join(args.image)}")
@@ -65,6 +67,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         default=environ.get(contract.NET_SHA256_VARIABLE),
         help="accept this network alone",
     )
+    parser.add_argument("--check-net", action="store_true", help="look at the network alone")
     parser.add_argument(
         "--image",
         nargs="+",
@@ -152,6 +155,9 @@ def classify_few(net: Net, top_k: int, pictures: Sequence[Picture]) -> list[Resu
     if pixels:
         images = normalise(torch.stack(pixels), net.preprocess["mean"], net.preprocess["std"])
         for result, row in zip(readable, net.network(images).softmax(dim=1)):
+            if not row.isfinite().all():
+                result["error"] = "the network computes no number for it"
+                continue
             top = ranking(net.classes, row, top_k)
             result.update(top[0], top=top)
     return results

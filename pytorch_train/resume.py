@@ -100,8 +100,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise RunError(f"expected {FORMAT.decode()} on the first line")
     if hashlib.sha256(data).hexdigest().encode() != digest:
         raise RunError("its content does not have the sha256 of its first line")
-    content = dict(load_plain(data, path))
-    return {**json.loads(content.pop("description")), **content}
+    try:
+        content = dict(load_plain(data, path))
+        described = {**json.loads(content.pop("description")), **content}
+        described["run"].items()
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise RunError("it does not say of which run it is") from error
+    return described
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     classes = data.training.classes
     base, base_sha256 = None, None
     if options.method != contract.SCRATCH:
-        base, base_sha256 = load_base_weights(args.weights)
+        base, base_sha256 = load_base_weights(args.weights, args.weights_sha256)
     network = build_network(options.arch, len(classes), options.method, base)
     note(
         f"{options.arch}, {options.method}: {len(data.training)} images to train, "
@@ -105,6 +105,11 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     data = os.environ.get("TRAIN_DATA", here / "hymenoptera_data")
     parser.add_argument("--data", type=Path, default=data)
     parser.add_argument("--weights", type=Path, default=os.environ.get("TRAIN_WEIGHTS"))
+    parser.add_argument(
+        "--weights-sha256",
+        default=os.environ.get(contract.WEIGHTS_SHA256_VARIABLE, ""),
+        help="accept these weights alone; may be how the digest begins",
+    )
     parser.add_argument("--out", type=Path, default=out, help="folder of history and record")
     net = os.environ.get("TRAIN_NET")
     parser.add_argument(
@@ -177,11 +182,8 @@ def load_data(data: Path, size: int, cache_mb: int) -> Data:
     if training.classes != validation.classes:
         different = sorted(set(training.classes) ^ set(validation.classes))
         raise RunError(f"{data}: not the same classes in train and val: {', '.join(different)}")
-    if len(training.classes) < 2:
-        raise RunError(f"{data}: expected two classes or more, got {training.classes}")
-    for name in training.classes:
-        if name.encode("utf-8", "replace").decode() != name:
-            raise RunError(f"{data}: {name!a}: expected a class's name in UTF-8; rename the folder")
+    if problem := contract.classes_problem(training.classes):
+        raise RunError(f"{data}: {problem}")
     return Data(training, validation, size, cache_mb * MEGABYTE)
 
 

@@ -8,6 +8,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -63,6 +64,37 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "squeezenet1_1-random.pth"
     torch.save(models.squeezenet1_1(weights=None).state_dict(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the content of a network as train.py writes it."""
+    import torch
+
+    from pytorch_common.checkpoint import save_net
+    from pytorch_common.contract import TrainOptions
+    from pytorch_common.network import build_network
+    from pytorch_common.preprocess import preprocessing
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("content") / "net.pt"
+    save_net(
+        path,
+        build_network("squeezenet1_1", 2, "full").state_dict(),
+        classes=["ants", "bees"],
+        preprocess=preprocessing(224),
+        settings=vars(TrainOptions(arch="squeezenet1_1", method="full")),
+    )
+    loaded = torch.load(path, weights_only=True)
+    return {**loaded, "state_dict": dict(loaded["state_dict"])}
+
+
+@pytest.fixture
+def any_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hand over what is no network, in tests that look at files and digests alone."""
+    from workflow import handover
+
+    monkeypatch.setattr(handover, "check_schema", lambda net, record: None)
 
 
 @pytest.fixture

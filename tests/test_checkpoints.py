@@ -148,6 +148,19 @@ def test_a_checkpoint_that_carries_code_is_never_run(tmp_path: Path) -> None:
     assert not (tmp_path / "PWNED").exists()
 
 
+@pytest.mark.parametrize("content", [[1], {}, {"description": 3}, {"description": "[" * 200_000}])
+def test_a_checkpoint_of_another_make_is_left_aside(
+    content: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    data = buffer.getvalue()
+    head = b"enclave-finetune/checkpoint/1 " + hashlib.sha256(data).hexdigest().encode()
+    (tmp_path / "net.pt.epoch-1").write_bytes(head + b"\n" + data)
+    assert Checkpoints(tmp_path / "net.pt", RUN).newest() is None
+    assert capsys.readouterr().err.endswith("it does not say of which run it is\n")
+
+
 @pytest.mark.slow
 def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
     tiny_data: Path, random_weights: Path, tmp_path: Path

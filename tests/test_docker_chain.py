@@ -55,17 +55,16 @@ class Chain:
         return done
 
 
-@pytest.fixture(scope="module")
-def chain(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+def chain_in(folder: Path, real_data: Path, names: tuple[str, str], base: str) -> Chain:
+    """Return a chain on the base, or skip where no daemon answers."""
     if problem := docker_api.problem():
         pytest.skip(problem)
-    folder = tmp_path_factory.mktemp("chain")
     variables = {
         "INVOKE_MACHINE_BACKEND": "docker",
-        "INVOKE_IMAGE_BASE": "debian12-apt",
+        "INVOKE_IMAGE_BASE": base,
         "INVOKE_IMAGE_OS": os.environ.get("INVOKE_IMAGE_OS", "debian:12"),
-        "INVOKE_IMAGE_TRAIN": NAMES[0],
-        "INVOKE_IMAGE_INFER": NAMES[1],
+        "INVOKE_IMAGE_TRAIN": names[0],
+        "INVOKE_IMAGE_INFER": names[1],
         "INVOKE_MODEL_ARCH": "squeezenet1_1",
         "INVOKE_MODEL_WEIGHTS": str(real_data / "squeezenet1_1-imagenet.pth"),
         "INVOKE_DATA_DIR": str(real_data / "hymenoptera_data"),
@@ -75,7 +74,12 @@ def chain(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "INVOKE_INFER_NET": str(folder / "infer" / "net.pt"),
         "INVOKE_INFER_OUT": str(folder / "result"),
     }
-    yield Chain(folder, real_data / "hymenoptera_data", variables)
+    return Chain(folder, real_data / "hymenoptera_data", variables)
+
+
+@pytest.fixture(scope="module")
+def chain(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    yield chain_in(tmp_path_factory.mktemp("chain"), real_data, NAMES, "debian12-apt")
     for name in NAMES:
         docker_api.remove_image(name)
 

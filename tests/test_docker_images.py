@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import tomli
 
 from pytorch_common.contract import TrainOptions, option_variable
 from tests.conftest import PROJECT
@@ -147,6 +148,19 @@ def test_every_wheel_is_held_to_its_digest() -> None:
         assert re.fullmatch(r"[a-z0-9-]+==\S+( --hash=sha256:[0-9a-f]{64})+", line), line
     assert {"torch", "torchvision", "pillow"} <= {line.split("==")[0] for line in pins}
     assert "--require-hashes" in dockerfile("base-debian12")
+
+
+def test_the_default_base_brings_the_torch_that_it_says_and_this_environments_pillow() -> None:
+    lines = (DOCKERFILES / "requirements.lock").read_text().splitlines()
+    pins = dict(line.split(" --hash=sha256:") for line in lines if line[:1] != "#")
+    torch = f"torch=={images.base_torch(Settings())}"
+    assert pins[torch] == "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+    # === leaves out 0.28.0+cpu, which the CPU index has.
+    vision = pins["torchvision===0.28.0"]
+    assert vision == "7e80f543b22503d9415e126db5f0ff3917036925e38560ee6b9ae38c571a4002"
+    native = tomli.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    for name in ("numpy", "pillow"):
+        assert any(pin in line for pin in pins if pin.startswith(name) for line in native), name
 
 
 def test_torch_comes_from_a_folder_where_one_is_named(tmp_path: Path) -> None:

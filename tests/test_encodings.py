@@ -109,7 +109,7 @@ raise SystemExit(run_script(main))
         ["--help", "train"],
         ["--dry", "classify", "--backend", "docker", "--image", NAME],
         ["classify", "--net", NAME, "--image", NAME],
-        ["train", "--data", NAME],
+        ["train", "--data", NAME, "--method", "scratch"],
     ],
 )
 def test_no_task_ends_in_a_traceback(how: str, args: list[str], tmp_path: Path) -> None:
@@ -170,5 +170,5 @@ def test_a_class_whose_name_is_no_utf_8_is_refused_before_training(
     )
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode() == (
-        f"error: {data}: 'r\\udcff': expected a class's name in UTF-8; rename the folder\n"
+        f"error: {data}: expected printable class names, got 'r\\udcff'\n"
     )

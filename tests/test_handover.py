@@ -16,6 +16,8 @@ from workflow.errors import WorkflowError
 from workflow.handover import ENCRYPTED_MAGIC
 from workflow.settings import GRAPHENE, GscSettings, InferSettings, Settings, TrainSettings
 
+pytestmark = pytest.mark.usefixtures("any_network")
+
 NET = b"a network"
 SEALED = ENCRYPTED_MAGIC + b"\x01 nobody reads this"
 
@@ -188,7 +190,11 @@ def test_a_file_of_an_encrypted_mount_is_known_by_its_beginning(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"schema": "other/1"}', '{"schema": "enclave-finetune/run/1"}', "\0"]
+    "text",
+    [
+        *("", "{", "[]", '{"schema": "other/1"}', '{"schema": "enclave-finetune/run/1"}', "\0"),
+        "[" * 200_000,
+    ],
 )
 def test_a_damaged_description_of_a_run_is_one_line(text: str, chosen: Settings) -> None:
     trained(chosen, "direct")
@@ -215,3 +221,24 @@ def test_by_hand_the_same_files_are_copied(chosen: Settings, tmp_path: Path) -> 
         ]
     old = replace(chosen, gsc=GscSettings(dialect=GRAPHENE), machine=named.machine)
     assert handover.copy_lines(old)[0] == f"mkdir -p {infer}"
+
+
+def test_what_is_there_decides_what_is_copied_by_hand_as_in_the_run(chosen: Settings) -> None:
+    def by_hand() -> list[str]:
+        return [line for line in handover.copy_lines(native) if not line.startswith("mkdir ")]
+
+    native = replace(chosen, machine=replace(chosen.machine, backend="native"))
+    out, infer = chosen.train.out, chosen.infer.net.parent
+    trained(chosen, "direct", exported=True)
+    facts = [f"cp {out}/{name} {infer}/{name}" for name in ("record.json", "run.json")]
+    sealed = f"cp {out}/encrypted/net.pt {infer}/encrypted/net.pt"
+    assert by_hand() == [sealed, f"cp {out}/net.pt {infer}/net.pt", *facts]
+    handover.copy_net(native)
+    write_record(out, exported=False)
+    assert by_hand() == [sealed, *facts, f"rm {infer}/net.pt"]
+    handover.write_run(out, {"backend": "native", "encrypted": None})
+    assert by_hand() == [
+        *(f"cp {out}/net.pt {infer}/net.pt", *facts, f"rm {infer}/encrypted/net.pt")
+    ]
+    # After a training that is yet to come, what is there says nothing.
+    assert sealed in handover.copy_lines(native, after="sgx")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,18 @@ import tomli
 import tomli_w
 
 from tests.test_manifest import FIXTURE
-from workflow import manifest
+from workflow import manifest, pipeline
 from workflow.errors import WorkflowError
+from workflow.images import base_torch
 from workflow.manifest import merge
-from workflow.settings import INSECURE_OPTIONS
+from workflow.settings import (
+    BASES,
+    INSECURE_OPTIONS,
+    GscSettings,
+    ImageSettings,
+    MachineSettings,
+    Settings,
+)
 
 MOUNT = {"type": "encrypted", "path": "/handover", "uri": "file:/handover"}
 CASES: list[tuple[str, dict[str, Any], str]] = [
@@ -67,6 +76,12 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "allowed-files",
         {"sgx": {"allowed_files": ["file:/app/"]}},
         'sgx.allowed_files "file:/app/": the host can change it',
+    ),
+    (
+        "old-torch",
+        {"loader": {"env": {"TORCH_VERSION": "1.13.0a0"}}},
+        "TORCH_VERSION 1.13.0a0: torch 1.13.0a0 is older than 2.10: a network or weights of an "
+        "enemy's making may run code in it (CVE-2025-32434, CVE-2026-24747)",
     ),
 ]
 
@@ -149,6 +164,28 @@ def test_marks_by_hand_are_those_that_were_admitted() -> None:
     assert manifest.marked(frozenset(), "sgx") == []
     assert manifest.marked(frozenset({"log-level", "host-env"}), "sgx") == ["host-env", "log-level"]
     assert manifest.marked(frozenset({"log-level"}), "direct") == ["insecure-keys", "log-level"]
+    assert manifest.marked(frozenset(), "direct", "1.13.0a0") == ["insecure-keys", "old-torch"]
+    assert manifest.marked(frozenset(), "direct", "2.13.0+cpu") == ["insecure-keys"]
+
+
+def test_the_torch_of_each_base_is_known_and_old_is_marked_in_direct_mode() -> None:
+    versions = {base: base_torch(Settings(image=ImageSettings(base=base))) for base in BASES}
+    assert {base for base in BASES if manifest.torch_findings(versions[base])} == {
+        *("debian12-apt", "ubuntu18.04")
+    }
+    settings = Settings(
+        image=ImageSettings(base="debian12-apt"), machine=MachineSettings(backend="sgx")
+    )
+    with pytest.raises(WorkflowError, match="admit it by name: inv gsc-build --insecure old-torch"):
+        pipeline.image_steps(settings, "train", force=False)
+    admitted = replace(settings, gsc=GscSettings(insecure="old-torch"))
+    assert pipeline.image_steps(admitted, "train", force=False)
+    findings = manifest.torch_findings(versions["debian12-apt"])
+    assert manifest.refuse_insecure(findings, "direct", frozenset()) == ["old-torch"]
+    env = {"TORCH_VERSION": versions["debian12-apt"]}
+    raw = merge(tomli.loads(FIXTURE.read_text()), {"loader": {"env": env}})
+    made = manifest.settle(raw, mode="direct", threads=1, insecure=frozenset())
+    assert made["loader"]["env"]["RUN_INSECURE"] == "insecure-keys,old-torch"
 
 
 def test_by_hand_it_is_refused_too() -> None:

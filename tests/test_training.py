@@ -67,6 +67,7 @@ def test_another_network_than_the_trained_one_does_not_answer_in_silence(
     assert "copy-net" not in capfd.readouterr().err
 
 
+@pytest.mark.usefixtures("any_network")
 def test_no_answer_is_told_from_an_answer_with_a_file_that_is_no_image(
     tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_every_option_is_given_to_the_script(tiny_settings: Settings) -> None:
     ]
 
 
+@pytest.mark.usefixtures("any_network")
 def test_copy_net_takes_the_recorded_file_and_no_other(tiny_settings: Settings) -> None:
     with pytest.raises(WorkflowError, match=r"record\.json is missing; run: inv train"):
         handover.copy_net(tiny_settings)
@@ -122,7 +124,7 @@ def test_copy_net_takes_the_recorded_file_and_no_other(tiny_settings: Settings) 
         handover.copy_net(tiny_settings)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}', "[" * 200_000])
 def test_a_record_that_is_none_is_refused(tiny_settings: Settings, text: str) -> None:
     hand_made(tiny_settings)
     (tiny_settings.train.out / "record.json").write_text(text)
@@ -131,6 +133,7 @@ def test_a_record_that_is_none_is_refused(tiny_settings: Settings, text: str) ->
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.usefixtures("any_network")
 def test_a_network_that_was_changed_after_the_hand_over_is_refused(tiny_settings: Settings) -> None:
     with pytest.raises(WorkflowError, match="run: inv train, then: inv copy-net"):
         classification.classify(tiny_settings, ["x.png"])

@@ -63,8 +63,12 @@ def classify(
     place = preflight.running(settings, backend)
     if backend != "native":
         place.append(partial(enclaves.runnable, settings, INFER, backend))
-    inputs = [partial(check_place, infer), partial(check_opens, settings, backend)]
-    preflight.require(settings, backend, inputs=inputs, place=place)
+    preflight.require(
+        settings,
+        backend,
+        inputs=[partial(check_out, infer), partial(check_opens, settings, backend)],
+        place=place,
+    )
     backends.announce(settings, backend)
     if line := not_handed_over(settings):
         note(line)
@@ -207,13 +211,13 @@ def clean_result(infer: InferSettings) -> None:
 
     Raises: WorkflowError where no task made them.
     """
-    check_place(infer)
+    check_out(infer)
     for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE):
         (infer.out / name).unlink(missing_ok=True)
 
 
-def check_place(infer: InferSettings) -> None:
-    """Refuse to answer into a folder where a person's own files have the names of ours.
+def check_out(infer: InferSettings) -> None:
+    """Refuse to write results where a person's own files have their names.
 
     Raises: WorkflowError naming the first of them.
     """

@@ -18,6 +18,8 @@ from workflow.settings import PROJECT, DataSettings
 from workflow.unpack import copy_tree, unpack_zip
 
 HYMENOPTERA = PROJECT / "pytorch_train" / "hymenoptera_data"
+ROOT = HYMENOPTERA.name
+"""The folder in the zip."""
 SAMPLE = PROJECT / "pytorch_train" / "hymenoptera_sample"
 CHECKSUMS = Path(__file__).with_name("hymenoptera.sha256")
 NAMED_AT_MOST = 5
@@ -35,19 +37,28 @@ def fetch(data: DataSettings, *, force: bool = False) -> Path:
         note(f"{target}: already there, all {len(checksums())} files verified")
         return target
     refuse_to_replace(target)
-    source = Path(data.source.removeprefix("file://")).expanduser()
-    at_hand = target.with_name(assets.HYMENOPTERA_ZIP.name)
-    if data.source and source.is_dir():
-        copy_tree(source, target, _is_expected, partial(_check_new, target))
-    elif data.source and source.is_file():
-        _unpack(source, target)
-    elif not data.source and at_hand.is_file():
-        note(f"taking {at_hand}, which is there")
-        _unpack(at_hand, target)
-    else:
+    source = at_hand(data)
+    if source is None:
         _download(data.source, target)
+    elif source.is_dir():
+        copy_tree(source, target, _is_expected, partial(_check_new, target))
+    else:
+        note(f"taking {source}, which is there")
+        _unpack(source, target)
     note(f"{target}: all {len(checksums())} files verified")
     return target
+
+
+def at_hand(data: DataSettings) -> Path | None:
+    """Return the zip or folder that needs no download: the named one, else a zip beside the folder.
+
+    None where there is none.
+    """
+    if data.source:
+        named = Path(data.source.removeprefix("file://"))
+        return named if named.exists() else None
+    beside = data.dir.with_name(assets.HYMENOPTERA_ZIP.name)
+    return beside if beside.is_file() else None
 
 
 def refuse_to_replace(folder: Path) -> None:
@@ -180,8 +191,7 @@ def _download(source: str, target: Path) -> None:
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    root = "hymenoptera_data"
-    unpack_zip(archive, target, _is_expected, root=root, check=partial(_check_new, target))
+    unpack_zip(archive, target, _is_expected, root=ROOT, check=partial(_check_new, target))
 
 
 def _check_new(target: Path, new: Path) -> None:

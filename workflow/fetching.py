@@ -6,7 +6,7 @@ from pathlib import Path
 
 from workflow import assets, dataset, model
 from workflow.commands import shell_line, show
-from workflow.settings import PYPI, Settings
+from workflow.settings import PYPI, Settings, Source
 
 
 def download_model(settings: Settings, *, force: bool = False) -> None:
@@ -54,15 +54,27 @@ def model_lines(settings: Settings) -> list[str]:
 
 def data_lines(settings: Settings) -> list[str]:
     """Return the shell commands that bring the images by hand."""
-    folder = settings.data.dir.parent
-    source = settings.data.source or assets.HYMENOPTERA_ZIP.url
-    if Path(source).expanduser().is_dir():
-        return [shell_line(["cp", "-r", source, settings.data.dir])]
-    archive = folder / assets.HYMENOPTERA_ZIP.name
+    target, source = settings.data.dir, Source(settings.data.source)
+    check = shell_line(["sha256sum", "--check", "--quiet", str(dataset.CHECKSUMS)], cwd=target)
+    local = dataset.at_hand(settings.data) or (Path(source) if source.is_path() else None)
+    if local is None:
+        archive = target.with_name(assets.HYMENOPTERA_ZIP.name)
+        fetch = _fetch_lines(source or assets.HYMENOPTERA_ZIP.url, archive)
+        return [*fetch, *_unzip_lines(archive, target), shell_line(["rm", archive]), check]
+    is_folder = local.is_dir()
+    copy = [shell_line(["cp", "-r", local, target])] if is_folder else _unzip_lines(local, target)
+    return [shell_line(["mkdir", "-p", target.parent]), *copy, check]
+
+
+def _unzip_lines(archive: Path, target: Path) -> list[str]:
+    """Return the shell commands that make the target of the zip's one folder."""
+    if target.name == dataset.ROOT:
+        return [shell_line(["unzip", "-q", archive, "-d", target.parent])]
+    folder = target.with_name(f"{target.name}.unzipped")
     return [
-        *_fetch_lines(source, archive),
         shell_line(["unzip", "-q", archive, "-d", folder]),
-        shell_line(["sha256sum", "--check", "--quiet", dataset.CHECKSUMS], cwd=settings.data.dir),
+        shell_line(["mv", folder / dataset.ROOT, target]),
+        shell_line(["rm", "-r", folder]),
     ]
 
 

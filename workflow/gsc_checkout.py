@@ -46,8 +46,8 @@ def seccomp_profile(settings: Settings) -> Path:
     Raises: WorkflowError where the named one is missing.
     """
     if settings.machine.seccomp:
-        named = Path(settings.machine.seccomp).expanduser()
-        if not named.is_file():
+        named = Path(settings.machine.seccomp)
+        if not named.is_file() and not settings.dry:
             raise WorkflowError(f"machine.seccomp: no such file: {named}")
         return named
     gramines = settings.gsc.dir / gsc.SECCOMP_FILE

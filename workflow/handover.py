@@ -10,11 +10,13 @@ from typing import Any
 
 from pytorch_common.contract import NET_FILE, RECORD_FILE, record_problem
 from pytorch_common.files import is_lfs_pointer, sha256_file, write_atomically
+from workflow import backends
 from workflow.commands import shell_line, show
 from workflow.errors import WorkflowError
 from workflow.notes import note
 from workflow.ownership import refuse_foreign, refuse_unfit
-from workflow.settings import AUTO, BACKENDS, GRAMINE, InferSettings, Settings, TrainSettings
+from workflow.paths import shown
+from workflow.settings import BACKENDS, InferSettings, Settings, TrainSettings
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = "enclave-finetune/run/1"
@@ -57,7 +59,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {"schema": RUN_SCHEMA, "backend": "native", "encrypted": None}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
     needed = {"backend", "encrypted"}
     is_run = isinstance(content, dict) and content.get("schema") == RUN_SCHEMA
@@ -66,24 +68,25 @@ def read_run(folder: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def copy_net(settings: Settings) -> Path:
+def copy_net(settings: Settings, *, after: str = "") -> Path:
     """Copy the trained network, with its record, to where the classifying side reads it.
 
     A sealed one is copied as it is: the host cannot read it, but sees that it is the file which the
-    run left. Returns the copy.
+    run left. Returns the copy. Dry, ``after`` is the backend of a training that would come before.
 
     Raises: WorkflowError where there is none, or it is not the one that the record describes.
     """
     if settings.dry:
-        show(*copy_lines(settings))
+        show(*copy_lines(settings, after=after))
         return settings.infer.net
-    check_place(settings.infer.net)
+    check_target(settings.infer.net)
     record, run = read_record(settings.train.out), read_run(settings.train.out)
     plain, target = settings.train.out / NET_FILE, settings.infer.net
     if run["encrypted"]:
         target = _copy_encrypted(settings.train.out, settings.infer, run)
     if not run["encrypted"] or record.get("exported"):
         check_net(plain, record)
+        check_schema(plain, record)
         _copy(plain, settings.infer.net, record["digests"]["net"])
         check_net(settings.infer.net, record)
     if not run["encrypted"]:
@@ -117,19 +120,30 @@ def digest_line(infer: InferSettings) -> str:
     return f"NET_SHA256=$({shell_line(['sed', '-n', pattern, record])})"
 
 
-def copy_lines(settings: Settings) -> list[str]:
-    """Return the shell commands that hand the network over by hand."""
-    train, infer, backend = settings.train, settings.infer, settings.machine.backend
-    if backend == AUTO:
-        is_sealed = bool(read_run(train.out)["encrypted"])
+def copy_lines(settings: Settings, *, after: str = "") -> list[str]:
+    """Return the shell commands that hand the network over by hand.
+
+    What the last run left decides what is copied, unless one in the backend ``after`` would come.
+    """
+    out, net = settings.train.out, settings.infer.net
+    if after or not (out / RECORD_FILE).is_file():
+        is_sealed = backends.seals(settings, after or backends.pick(settings))
+        is_plain = not is_sealed or settings.train.export_net
     else:
-        is_sealed = backend in ("sgx", "direct") and settings.gsc.dialect == GRAMINE
-    net = encrypted_net(train.out) if is_sealed else train.out / NET_FILE
-    target = encrypted_net(infer.net.parent) if is_sealed else infer.net
+        is_sealed = bool(read_run(out)["encrypted"])
+        is_plain = not is_sealed or bool(read_record(out).get("exported"))
+    pairs = [
+        *([(encrypted_net(out), encrypted_net(net.parent))] if is_sealed else []),
+        *([(out / NET_FILE, net)] if is_plain else []),
+        (out / RECORD_FILE, record_beside(net)),
+        *([(out / RUN_FILE, net.with_name(RUN_FILE))] if (out / RUN_FILE).is_file() else []),
+    ]
+    kept = {target for _, target in pairs}
+    old = [path for path in (net, encrypted_net(net.parent)) if path.exists() and path not in kept]
     return [
-        shell_line(["mkdir", "-p", target.parent]),
-        shell_line(["cp", net, target]),
-        shell_line(["cp", train.out / RECORD_FILE, record_beside(infer.net)]),
+        shell_line(["mkdir", "-p", pairs[0][1].parent]),
+        *(shell_line(["cp", source, target]) for source, target in pairs),
+        *([shell_line(["rm", *old])] if old else []),
     ]
 
 
@@ -192,7 +206,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise WorkflowError(f"{path} is missing; run: inv train") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
     if problem := record_problem(record):
         raise WorkflowError(f"{path} is no record of training: {problem}; run: inv train")
@@ -215,7 +229,7 @@ def check_net(net: Path, record: dict[str, Any]) -> None:
         )
 
 
-def check_place(net: Path) -> None:
+def check_target(net: Path) -> None:
     """Refuse to hand over to where a person's own files have the names of ours.
 
     Raises: WorkflowError naming the first of them.
@@ -223,6 +237,26 @@ def check_place(net: Path) -> None:
     refuse_unfit(net.parent, "infer.net")
     places = (net, record_beside(net), net.with_name(RUN_FILE), encrypted_net(net.parent))
     refuse_foreign(places, instead="name another file: --net")
+
+
+def check_schema(net: Path, record: dict[str, Any]) -> None:
+    """Refuse a network that the classifying script would refuse; that script looks at it.
+
+    Raises: WorkflowError with the script's line.
+    """
+    from workflow import run  # which imports this module
+
+    try:
+        status = run.run_native(str(run.INFER_SCRIPT), schema_args(net, record["digests"]["net"]))
+    except WorkflowError as error:
+        raise WorkflowError(f"{error.message}; run: inv train", code=error.code) from error
+    if status:
+        raise WorkflowError("pytorchexample.py failed; its lines stand above", code=status)
+
+
+def schema_args(net: Path, sha256: str) -> list[str]:
+    """Return the script's arguments that have it look at the network alone."""
+    return ["--check-net", f"--net={shown(net)}", f"--net-sha256={sha256}"]
 
 
 def _copy_encrypted(out: Path, infer: InferSettings, run: dict[str, Any]) -> Path:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import os
+import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import IO, Any
 from pytorch_common.contract import (
     EXPORT_VARIABLE,
     NET_SHA256_VARIABLE,
+    TORCH_VARIABLE,
     available_threads,
     option_variable,
 )
@@ -74,7 +76,7 @@ def base_name(settings: Settings) -> str:
 def base_build(settings: Settings) -> Build:
     """Return how the image that brings torch is built."""
     dockerfile = f"dockerfiles/base-{settings.image.base}.dockerfile"
-    names = ["dockerfiles/slim.sh", dockerfile]
+    names = ["dockerfiles/slim.sh", "pytorch_common/architectures.py", dockerfile]
     arguments = {"OS": settings.image.os} if settings.image.os else {}
     files = {name: PROJECT / name for name in names}
     if settings.image.base == "debian12":
@@ -85,6 +87,14 @@ def base_build(settings: Settings) -> Build:
     wheels = {"wheels": Path(settings.image.wheels)} if settings.image.wheels else {}
     elsewhere = {name: path for name, path in wheels.items() if path != PROJECT / name}
     return Build(base_name(settings), dockerfile, arguments, files, ("wheels",), elsewhere)
+
+
+def base_torch(settings: Settings) -> str:
+    """Return the version of the base's torch, which its build holds to the truth."""
+    path = PROJECT / f"dockerfiles/base-{settings.image.base}.dockerfile"
+    text = path.read_text(encoding="utf-8")
+    (version,) = re.findall(rf"^ARG {TORCH_VARIABLE}=(.+)$", text, re.MULTILINE)
+    return str(version)
 
 
 def train_build(settings: Settings, weights: Path | None) -> Build:

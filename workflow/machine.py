@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pytorch_common.contract import available_threads
+from pytorch_common.contract import available_threads, old_torch_problem
 from workflow import dataset, handover, model
 from workflow.checks import Check
 from workflow.errors import WorkflowError
@@ -69,7 +69,7 @@ def examine(settings: Settings) -> list[Check]:
     """Look at everything that the tasks need, in the order in which they need it."""
     return [
         python_check(sys.version_info[:2]),
-        package_check("torch"),
+        torch_check(),
         package_check("torchvision"),
         room_check("disk", shutil.disk_usage(PROJECT).free, DISK_NEEDED_BYTES),
         room_check("memory", memory_bytes(CGROUPS, Path("/proc")), MEMORY_NEEDED_BYTES),
@@ -104,6 +104,14 @@ def package_check(name: str) -> Check:
         return Check(name, "ok", version(name))
     except PackageNotFoundError:
         return Check(name, "bad", "not installed", "pip install -e . (or use ./inv)")
+
+
+def torch_check() -> Check:
+    """Check that torch is installed, and of a version whose weights-only loading holds."""
+    check = package_check("torch")
+    if check.state == "ok" and (problem := old_torch_problem(check.found)):
+        return Check("torch", "insecure", problem, "pip install -e . (or use ./inv)")
+    return check
 
 
 def room_check(name: str, free_bytes: int, needed_bytes: int) -> Check:

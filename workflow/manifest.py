@@ -11,7 +11,14 @@ from typing import Any
 import tomli
 import tomli_w
 
-from pytorch_common.contract import HANDOVER_DIR, IN_DIR, INSECURE_VARIABLE, OUT_DIR
+from pytorch_common.contract import (
+    HANDOVER_DIR,
+    IN_DIR,
+    INSECURE_VARIABLE,
+    OUT_DIR,
+    TORCH_VARIABLE,
+    old_torch_problem,
+)
 from workflow.errors import WorkflowError
 from workflow.settings import GRAMINE, PROJECT
 
@@ -23,7 +30,8 @@ SPARE_THREADS = 16
 POOLS = 3
 """Threads in an enclave: torch's own, its backward pass's, those of the linear algebra library."""
 
-ADMITTED_IN_DIRECT = frozenset({"insecure-keys"})
+ADMITTED_IN_DIRECT = {"insecure-keys": "part of direct mode", "old-torch": "of the base"}
+"""Direct mode protects nothing, so it asks for no flag; an image is marked with what it has."""
 
 Manifest = dict[str, Any]
 
@@ -131,7 +139,20 @@ def prune(
 
 def lint(manifest: Mapping[str, Any], mode: str) -> list[Finding]:
     """Return everything that weakens the enclave, in the order of the manifest's sections."""
-    return [*_loader_findings(manifest), *_key_findings(manifest), *_sgx_findings(manifest, mode)]
+    version = manifest.get("loader", {}).get("env", {}).get(TORCH_VARIABLE)
+    return [
+        *_loader_findings(manifest),
+        *torch_findings(version),
+        *_key_findings(manifest),
+        *_sgx_findings(manifest, mode),
+    ]
+
+
+def torch_findings(version: Any) -> list[Finding]:
+    """Return what is wrong with the torch of an image that says it has one of this version."""
+    if version is None or not (problem := old_torch_problem(str(version))):
+        return []
+    return [Finding("old-torch", f"{TORCH_VARIABLE} {version}", problem)]
 
 
 def refuse_insecure(findings: Sequence[Finding], mode: str, admitted: frozenset[str]) -> list[str]:
@@ -139,7 +160,7 @@ def refuse_insecure(findings: Sequence[Finding], mode: str, admitted: frozenset[
 
     Raises: WorkflowError for the first that was not, with the flag that admits it.
     """
-    allowed = admitted | (ADMITTED_IN_DIRECT if mode == "direct" else frozenset())
+    allowed = {*admitted, *(ADMITTED_IN_DIRECT if mode == "direct" else ())}
     for finding in findings:
         if finding.option not in allowed:
             raise WorkflowError(
@@ -149,9 +170,11 @@ def refuse_insecure(findings: Sequence[Finding], mode: str, admitted: frozenset[
     return sorted({finding.option for finding in findings})
 
 
-def marked(admitted: frozenset[str], mode: str) -> list[str]:
-    """Return the options that an image of this backend is marked with by hand."""
-    return sorted(admitted | (ADMITTED_IN_DIRECT if mode == "direct" else frozenset()))
+def marked(admitted: frozenset[str], mode: str, torch: str | None = None) -> list[str]:
+    """Return the options that an image with this torch is marked with by hand."""
+    if mode != "direct":
+        return sorted(admitted)
+    return sorted({*admitted, "insecure-keys", *(each.option for each in torch_findings(torch))})
 
 
 def dumps(manifest: Mapping[str, Any]) -> bytes:

