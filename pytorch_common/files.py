@@ -136,6 +136,8 @@ def place_problem(error: OSError, project: Path) -> str | None:
     the project, the command that mends it.
     """
     if error.errno == errno.ENOENT and error.filename is None:
+        if "temporary directory" in str(error.strerror):  # tempfile's words
+            return f"{error.strerror}; name a folder in TMPDIR"
         return "the folder that you are in is no longer there; cd to another"  # getcwd's error
     if error.errno in _FULL:
         return f"{error.filename or 'a file'}: {error.strerror}; make room, or name another place"
@@ -148,7 +150,7 @@ def place_problem(error: OSError, project: Path) -> str | None:
     barred = _barred(path if path.is_absolute() else Path.cwd() / path, project)
     if barred is None:
         return said
-    owner = barred.stat().st_uid
+    owner = barred.lstat().st_uid
     if owner == os.getuid():
         mend, reason = "chmod -R u+rwX", "is closed to its owner"
     else:

@@ -12,9 +12,18 @@ import docker.errors
 import pytest
 from docker.auth import load_config
 
-from workflow import docker_api, docker_config
-from workflow.docker_config import context_hint, credentials, errors_in_one_line, fault
+from tests.conftest import SOCKETS
+from workflow import docker_api, docker_config, shield_checks
+from workflow.docker_config import (
+    DEFAULT_ADDRESS,
+    credentials,
+    errors_in_one_line,
+    fault,
+    tried,
+)
 from workflow.errors import WorkflowError
+
+pytestmark = [*SOCKETS]
 
 HELPERS = {
     "fails": 'echo "keychain is locked"; exit 1',
@@ -128,32 +137,66 @@ def test_the_file_is_the_one_that_the_library_takes(
 
 
 @pytest.mark.parametrize("by", ["variable", "file"])
-def test_a_context_that_is_not_followed_is_said_with_its_address(
+def test_the_address_of_the_context_is_named(
     by: str, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_config, "DEFAULT_ADDRESS", "unix:///nonexistent")
     if by == "variable":
+        config.write_text("{}", encoding="utf-8")
         monkeypatch.setenv("DOCKER_CONTEXT", "mine")
     else:
         config.write_text('{"currentContext": "mine"}', encoding="utf-8")
-    assert context_hint(os.environ) == "the Docker context mine is not followed; set DOCKER_HOST"
+    assert tried(os.environ) == f"{DEFAULT_ADDRESS}, as there is no Docker context mine"
+    meta = context_file(config)
+    meta.write_text(
+        '{"Name": "mine", "Metadata": {}, "Endpoints": {"docker": {"Host": "unix:///run/no.sock"}}}',
+        encoding="utf-8",
+    )
+    assert docker_api.problem() == (
+        "no Docker daemon answers (unix:///run/no.sock of the Docker context mine: No such file or "
+        "directory); start it, or look: inv doctor"
+    )
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/other.sock")
+    assert tried(os.environ) == "unix:///run/other.sock"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "Detected corrupted meta file for context mine : "),
+        ('{"Name": "mine", "Endpoints": {}}', "of no use to Docker's library: KeyError("),
+    ],
+)
+def test_a_damaged_context_is_one_line(text: str, said: str, config: Path) -> None:
+    config.write_text('{"currentContext": "mine"}', encoding="utf-8")
+    context_file(config).write_text(text, encoding="utf-8")
+    problem = docker_api.problem()
+    assert problem is not None
+    assert said in problem
+    assert "\n" not in problem
+
+
+def test_the_default_context_is_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tried(os.environ) == DEFAULT_ADDRESS
+    monkeypatch.setenv("DOCKER_CONTEXT", "default")
+    assert tried(os.environ) == DEFAULT_ADDRESS
+
+
+def context_file(config: Path) -> Path:
+    """Return where the context called mine is described."""
     name = hashlib.sha256(b"mine").hexdigest()
     meta = config.parent / "contexts" / "meta" / name / "meta.json"
     meta.parent.mkdir(parents=True)
-    meta.write_text('{"Endpoints": {"docker": {"Host": "unix:///run/mine.sock"}}}', "utf-8")
-    with pytest.raises(WorkflowError) as caught, errors_in_one_line():
-        raise docker.errors.DockerException("[Errno 13] Permission denied")
-    assert caught.value.message == (
-        "no Docker daemon answers (unix:///nonexistent: Permission denied); the Docker context "
-        "mine is not followed; run: export DOCKER_HOST=unix:///run/mine.sock"
-    )
-    monkeypatch.setenv("DOCKER_HOST", "unix:///run/mine.sock")
-    assert context_hint(os.environ) == ""
+    return meta
 
 
-def test_the_default_context_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_CONTEXT", "default")
-    assert context_hint(os.environ) == ""
+def test_the_doctors_mend_is_the_lines_own(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text("[1]", encoding="utf-8")
+    (check,) = shield_checks.docker_checks()
+    assert (check.state, check.mend) == ("missing", "mend it, or move it away")
+    config.unlink()
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
+    (check,) = shield_checks.docker_checks()
+    assert check.mend.startswith("install Docker Engine; ")
 
 
 def test_a_damaged_file_is_noted_and_no_daemon_is_blamed_for_it(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import warnings
@@ -13,12 +12,13 @@ from typing import Any
 
 import docker.errors
 import requests
+from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
 from docker.credentials.errors import StoreError
 
 from workflow.errors import WorkflowError
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
-NO_CONTEXT = ("", "default")
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -64,25 +64,19 @@ def helpers(path: Path) -> list[str]:
 
 
 def tried(environ: Mapping[str, str]) -> str:
-    """Return the address at which a daemon is looked for."""
-    return environ.get("DOCKER_HOST") or DEFAULT_ADDRESS
-
-
-def context_hint(environ: Mapping[str, str]) -> str:
-    """Say how the daemon of the Docker context is reached, "" where none is chosen.
-
-    The docker command follows the context, docker-py does not.
-    """
-    chosen = environ.get("DOCKER_CONTEXT") or _read(config_file(environ)).get("currentContext")
-    if environ.get("DOCKER_HOST") or not isinstance(chosen, str) or chosen in NO_CONTEXT:
-        return ""
-    folder = config_file(environ).parent / "contexts" / "meta"
-    meta = _read(folder / hashlib.sha256(chosen.encode()).hexdigest() / "meta.json")
+    """Return the address at which a daemon is looked for: DOCKER_HOST's, or the context's."""
+    if host := environ.get("DOCKER_HOST"):
+        return host
+    context = environ.get("DOCKER_CONTEXT") or get_current_context_name()
     try:
-        host = str(meta["Endpoints"]["docker"]["Host"])
-    except (KeyError, TypeError):
-        return f"the Docker context {chosen} is not followed; set DOCKER_HOST"
-    return f"the Docker context {chosen} is not followed; run: export DOCKER_HOST={host}"
+        host = ContextAPI.kwargs_from_context(environment=environ).get("base_url")
+    except Exception:  # a damaged one; what is wrong with it is said elsewhere
+        host = None
+    if context == "default":
+        return host or DEFAULT_ADDRESS
+    if host:
+        return f"{host} of the Docker context {context}"
+    return f"{DEFAULT_ADDRESS}, as there is no Docker context {context}"
 
 
 @contextlib.contextmanager
@@ -93,16 +87,15 @@ def errors_in_one_line() -> Iterator[None]:
     except docker.errors.APIError as error:
         raise WorkflowError(f"docker: {one_line(error.explanation or error)}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-        mend = context_hint(os.environ) or "start it, or look: inv doctor"
-        address = tried(os.environ)
+        reason = f"{tried(os.environ)}: {_reason(error)}"
         raise WorkflowError(
-            f"no Docker daemon answers ({address}: {_reason(error)}); {mend}"
+            f"no Docker daemon answers ({reason}); start it, or look: inv doctor"
         ) from error
 
 
 @contextlib.contextmanager
 def credentials() -> Iterator[None]:
-    """Tell what is wrong in config.json, and with the credential helpers that it names.
+    """Tell what is wrong in config.json, in a context, and with the credential helpers.
 
     The library looks at the file as it makes a client, and asks the helpers before a build.
     """
@@ -125,6 +118,10 @@ def credentials() -> Iterator[None]:
         who = " and ".join([str(path), *helpers(path)])
         reason = fault(path) or f"{who}: of no use to Docker's library: {error!r}"
         raise WorkflowError(f"{one_line(reason)}; mend it, or move it away") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise WorkflowError(one_line(error)) from error  # docker-py's word on a damaged context
 
 
 def _reason(error: BaseException) -> str:

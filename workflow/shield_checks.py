@@ -46,8 +46,12 @@ def docker_checks() -> list[Check]:
     from workflow import docker_api
 
     if problem := docker_api.problem():
-        mend = "install Docker Engine; sudo systemctl start docker; sudo usermod -aG docker $USER"
-        return [Check("docker", "missing", problem.split("; ")[0], mend)]
+        found, _, mend = problem.partition("; ")
+        if mend.startswith("start it"):
+            mend = (
+                "install Docker Engine; sudo systemctl start docker; sudo usermod -aG docker $USER"
+            )
+        return [Check("docker", "missing", found, mend)]
     facts = docker_api.daemon()
     root = ", without root" if facts["rootless"] else ""
     found = f"{facts['version']}, API {facts['api_version']}{root}"
