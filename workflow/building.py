@@ -20,6 +20,7 @@ from workflow.images import (
     TRAIN,
     Build,
     base_build,
+    check_wheels,
     context_digest,
     differing_options,
     image_name,
@@ -45,6 +46,7 @@ def build(settings: Settings, roles: Sequence[str] = ROLES) -> None:
     if settings.dry:
         show(*dry_lines(settings, roles))
         return
+    check_wheels(settings)
     builds = [base_build(settings)]
     for role in roles:
         if role == INFER and TRAIN in roles and not _is_handed_over(settings):
@@ -139,10 +141,8 @@ def dry_lines(settings: Settings, roles: Sequence[str]) -> list[str]:
     """Return the shell commands that build the images by hand; nothing needs to be there yet."""
     lines = build_lines(base_build(settings))
     if TRAIN in roles:
-        scratch = settings.train.method == SCRATCH
-        lines += build_lines(
-            train_build(settings, None if scratch else model.weights_path(settings))
-        )
+        weights = None if settings.train.method == SCRATCH else model.weights_path(settings)
+        lines += build_lines(train_build(settings, weights))
     if INFER in roles:
         digest = digest_line(settings.infer)
         build = infer_build(settings, DIGEST_IN_SHELL)

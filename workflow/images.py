@@ -20,8 +20,9 @@ from pytorch_common.contract import (
     available_threads,
     option_variable,
 )
-from pytorch_common.files import list_files
+from pytorch_common.files import list_files, sha256_file
 from workflow.errors import WorkflowError
+from workflow.paths import shown
 from workflow.settings import PROJECT, Settings
 
 TRAIN = "train"
@@ -33,6 +34,8 @@ CONTEXT_LABEL = LABEL + "context"
 """SHA-256 of the build context and arguments that an image was built from."""
 
 BASE_IMAGE = "enclave-finetune-base"
+LOCK = PROJECT / "dockerfiles" / "requirements.lock"
+"""Of the base debian12: each wheel's version and sha256."""
 
 Files = dict[str, Path]
 """Of a build context: the path in it, and the file on this machine."""
@@ -80,7 +83,7 @@ def base_build(settings: Settings) -> Build:
     arguments = {"OS": settings.image.os} if settings.image.os else {}
     files = {name: PROJECT / name for name in names}
     if settings.image.base == "debian12":
-        files["dockerfiles/requirements.lock"] = PROJECT / "dockerfiles" / "requirements.lock"
+        files["dockerfiles/requirements.lock"] = LOCK
         files.update(_wheels(settings))
         if settings.image.wheels:
             arguments["PIP_OPTIONS"] = "--no-index --find-links=wheels"
@@ -94,6 +97,23 @@ def base_torch(settings: Settings) -> str:
     text = (PROJECT / f"dockerfiles/base-{settings.image.base}.dockerfile").read_text()
     (version,) = re.findall(rf"^ARG {TORCH_VARIABLE}=(.+)$", text, re.MULTILINE)
     return str(version)
+
+
+def check_wheels(settings: Settings) -> None:
+    """Hold the folder of wheels, where one is named, to the lock, before pip does.
+
+    Raises: WorkflowError for the first wheel that is not there.
+    """
+    if not settings.image.wheels or settings.image.base != "debian12":
+        return
+    digests = {sha256_file(path) for path in _wheels(settings).values()}
+    for line in LOCK.read_text().splitlines():
+        name, _, sha256 = line.partition(" --hash=sha256:")
+        if sha256 and sha256 not in digests:
+            raise WorkflowError(
+                f"{settings.image.wheels}: no wheel of {name} with the sha256 of {shown(LOCK)}; "
+                "fetch it with the pip download of the README's section on build"
+            )
 
 
 def train_build(settings: Settings, weights: Path | None) -> Build:
