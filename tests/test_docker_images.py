@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import tarfile
@@ -13,7 +14,7 @@ import tomli
 
 from pytorch_common.contract import TrainOptions, option_variable
 from tests.conftest import PROJECT
-from workflow import images
+from workflow import building, images
 from workflow.errors import WorkflowError
 from workflow.images import Build
 from workflow.settings import BASES, DataSettings, ImageSettings, Settings, TrainSettings
@@ -172,6 +173,25 @@ def test_torch_comes_from_a_folder_where_one_is_named(tmp_path: Path) -> None:
     assert build.arguments == {"PIP_OPTIONS": "--no-index --find-links=wheels"}
     # pip runs in the image's own root, where COPY put the folder.
     assert "wheels* /wheels/" in dockerfile("base-debian12")
+
+
+def test_a_folder_without_the_locked_wheels_is_refused_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"a wheel"
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(f"# wheels\ntorch==1 --hash=sha256:{hashlib.sha256(content).hexdigest()}\n")
+    monkeypatch.setattr(images, "LOCK", lock)
+    chosen = Settings(image=ImageSettings(wheels=str(tmp_path)))
+    for data in (None, b"another"):
+        if data:
+            (tmp_path / "torch-1-cp311.whl").write_bytes(data)
+        with pytest.raises(WorkflowError, match=r"no wheel of torch==1 with the sha256 of "):
+            building.build(chosen)
+    (tmp_path / "torch-1-cp311.whl").write_bytes(content)
+    images.check_wheels(chosen)
+    images.check_wheels(Settings())
+    images.check_wheels(replace(chosen, image=replace(chosen.image, base="debian12-apt")))
 
 
 def test_a_difference_between_image_and_run_is_named() -> None:

@@ -144,10 +144,8 @@ def dry_lines(settings: Settings, roles: Sequence[str]) -> list[str]:
     """Return the shell commands that build the images by hand; nothing needs to be there yet."""
     lines = build_lines(base_build(settings))
     if TRAIN in roles:
-        scratch = settings.train.method == SCRATCH
-        lines += build_lines(
-            train_build(settings, None if scratch else model.weights_path(settings))
-        )
+        weights = None if settings.train.method == SCRATCH else model.weights_path(settings)
+        lines += build_lines(train_build(settings, weights))
     if INFER in roles:
         digest = digest_line(settings.infer)
         build = infer_build(settings, DIGEST_IN_SHELL)

@@ -20,8 +20,9 @@ from pytorch_common.contract import (
     available_threads,
     option_variable,
 )
-from pytorch_common.files import is_hidden, list_files
+from pytorch_common.files import is_hidden, list_files, sha256_file
 from workflow.errors import WorkflowError
+from workflow.paths import shown
 from workflow.settings import PROJECT, Settings
 
 TRAIN = "train"
@@ -33,6 +34,8 @@ CONTEXT_LABEL = LABEL + "context"
 """SHA-256 of the build context and arguments that an image was built from."""
 
 BASE_IMAGE = "enclave-finetune-base"
+LOCK = PROJECT / "dockerfiles" / "requirements.lock"
+"""Of the base debian12: each wheel's version and sha256."""
 
 Files = dict[str, Path]
 """Of a build context: the path in it, and the file on this machine."""
@@ -80,7 +83,7 @@ def base_build(settings: Settings) -> Build:
     arguments = {"OS": settings.image.os} if settings.image.os else {}
     files = {name: PROJECT / name for name in names}
     if settings.image.base == "debian12":
-        files["dockerfiles/requirements.lock"] = PROJECT / "dockerfiles" / "requirements.lock"
+        files["dockerfiles/requirements.lock"] = LOCK
         files.update(_wheels(settings))
         if settings.image.wheels:
             arguments["PIP_OPTIONS"] = "--no-index --find-links=wheels"
@@ -95,6 +98,23 @@ def base_torch(settings: Settings) -> str:
     text = path.read_text(encoding="utf-8")
     (version,) = re.findall(rf"^ARG {TORCH_VARIABLE}=(.+)$", text, re.MULTILINE)
     return str(version)
+
+
+def check_wheels(settings: Settings) -> None:
+    """Hold the folder of wheels, where one is named, to the lock, before pip does.
+
+    Raises: WorkflowError for the first wheel that is not there.
+    """
+    if not settings.image.wheels or settings.image.base != "debian12":
+        return
+    digests = {sha256_file(path) for path in _wheels(settings).values()}
+    for line in LOCK.read_text(encoding="utf-8").splitlines():
+        name, _, sha256 = line.partition(" --hash=sha256:")
+        if sha256 and sha256 not in digests:
+            raise WorkflowError(
+                f"{settings.image.wheels}: no wheel of {name} with the sha256 of {shown(LOCK)}; "
+                "fetch it with the pip download of the README's section on build"
+            )
 
 
 def train_build(settings: Settings, weights: Path | None) -> Build:
@@ -208,18 +228,6 @@ def _code(*packages: str) -> Files:
         for package in packages
         for path in sorted((PROJECT / package).glob("*.py"))
     }
-
-
-def check_wheels(settings: Settings) -> None:
-    """Refuse a folder of wheels that is named and has none.
-
-    Raises: WorkflowError.
-    """
-    if settings.image.wheels and settings.image.base == "debian12" and not _wheels(settings):
-        raise WorkflowError(
-            f"image.wheels: no *.whl in {settings.image.wheels}; fill it with: pip download "
-            "--require-hashes -r dockerfiles/requirements.lock -d FOLDER"
-        )
 
 
 def _wheels(settings: Settings) -> Files:

@@ -95,6 +95,15 @@ def settle(settings: Settings, inputs: Sequence[Look], *, force: bool) -> Settin
     return settled
 
 
+def _places(settings: Settings) -> list[Look]:
+    """Return the looks at what lies where the steps are going to write."""
+    return [
+        partial(training.check_place, settings.train),
+        partial(handover.check_place, settings.infer.net),
+        partial(classification.check_place, settings.infer),
+    ]
+
+
 def check_images(settings: Settings, images: Sequence[str]) -> None:
     """Refuse images to classify that are not here, unless they are going to be fetched.
 
