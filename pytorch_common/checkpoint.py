@@ -134,7 +134,7 @@ def load_plain(data: bytes, path: Path) -> Any:
 
     Raises: RunError, naming the path, where it is anything else.
     """
-    if problem := container_problem(data, hashlib.sha256(data).hexdigest()):
+    if problem := container_problem(data):
         raise RunError(f"{path} is damaged, or no file of torch.save: {problem}")
     try:
         with warnings.catch_warnings():

@@ -57,8 +57,8 @@ IMAGE_SUFFIXES = (*DATA_SUFFIXES, ".gif")
 """What a folder given to classify is searched for; a file named outright may end in anything."""
 
 SAFE_TORCH = (2, 10)
-"""The first torch whose weights-only loading holds against a file of an enemy's making, as far as
-is known. Source: CVE-2025-32434 (mended in 2.6: code runs), CVE-2026-24747 (in 2.10: memory)."""
+"""The first torch whose weights-only loading holds against a hostile file, as far as is known.
+Source: CVE-2025-32434 (mended in 2.6: code runs), CVE-2026-24747 (in 2.10: memory)."""
 TORCH_VARIABLE = "TORCH_VERSION"
 """In an image: the version of its torch, held to the truth when the base is made."""
 
@@ -213,8 +213,8 @@ def old_torch_problem(version: str) -> str | None:
         return None
     wanted = ".".join(map(str, SAFE_TORCH))
     return (
-        f"torch {version or 'of no known version'} is older than {wanted}: a network or weights of "
-        "an enemy's making may run code in it (CVE-2025-32434, CVE-2026-24747)"
+        f"torch {version or 'of no known version'} is older than {wanted}: a hostile network or "
+        "weights may run code in it (CVE-2025-32434, CVE-2026-24747)"
     )
 
 
@@ -226,7 +226,8 @@ def classes_problem(classes: Any) -> str | None:
     for name in classes:
         is_text = isinstance(name, str) and bool(name.strip()) and name.isprintable()
         if not is_text or len(name) > CLASS_NAME_MAX_CHARS:
-            return f"expected printable class names, got {ascii(name)[:80]}"
+            got = ascii(name)[:80] if isinstance(name, str) else type(name).__name__
+            return f"expected printable class names, got {got}"
     if len(set(classes)) < len(classes):
         return "expected each class once"
     return None

@@ -1,10 +1,11 @@
 """What a network's file may hold: the one schema, which stands in the README's "The files" too.
 
-The file may be of an enemy's making, so all of it is held to this before any of it is used.
+The file may be hostile, so all of it is held to this before any of it is used.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -45,10 +46,12 @@ Problem = Tuple[str, str]
 """What is not as it must be, and how it must be."""
 
 
-def container_problem(data: bytes, sha256: str) -> str | None:
+def container_problem(data: bytes) -> str | None:
     """Say why torch.load may not see the bytes at all, None where it may."""
-    if data.startswith(LEGACY_MAGIC) and sha256.startswith(LEGACY_WEIGHTS):
-        return None
+    if data.startswith(LEGACY_MAGIC):
+        if hashlib.sha256(data).hexdigest().startswith(LEGACY_WEIGHTS):
+            return None
+        return "it is in torch.save's format of before torch 1.6"
     if not data.startswith(ZIP_MAGIC):
         return "it does not begin as torch.save writes since torch 1.6 (a zip)"
     try:

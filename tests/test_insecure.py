@@ -80,8 +80,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (
         "old-torch",
         {"loader": {"env": {"TORCH_VERSION": "1.13.0a0"}}},
-        "TORCH_VERSION 1.13.0a0: torch 1.13.0a0 is older than 2.10: a network or weights of an "
-        "enemy's making may run code in it (CVE-2025-32434, CVE-2026-24747)",
+        "TORCH_VERSION 1.13.0a0: torch 1.13.0a0 is older than 2.10: a hostile network or weights "
+        "may run code in it (CVE-2025-32434, CVE-2026-24747)",
     ),
 ]
 
