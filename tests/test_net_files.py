@@ -6,10 +6,13 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import random
+import struct
 import tarfile
 import zipfile
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,21 +75,67 @@ def test_torch_load_sees_nothing_but_what_torch_save_writes_today(
         assert "is damaged, or no file of torch.save: " in line
 
 
-def test_torchvisions_two_files_of_the_older_format_are_taken_by_their_digest_alone(
+class _Tensor:
+    """Pickle a tensor as torch did in 2017."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor.contiguous()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        size, stride = tuple(self.tensor.size()), tuple(self.tensor.stride())
+        return torch._utils._rebuild_tensor, (_Storage(self.tensor), 0, size, stride)
+
+
+@dataclass
+class _Storage:
+    tensor: torch.Tensor
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, protocol=2)
+        self.storages: dict[str, torch.Tensor] = {}
+
+    def persistent_id(self, value: Any) -> Any:
+        if not isinstance(value, _Storage):
+            return None
+        key = str(len(self.storages))
+        self.storages[key] = value.tensor
+        return "storage", torch.FloatStorage, key, "cpu", value.tensor.numel(), None
+
+
+def written_in_2017(state: dict[str, torch.Tensor]) -> bytes:
+    """Return the state_dict as torch wrote one before 0.4. Source: torch/serialization.py."""
+    file = io.BytesIO()
+    sizes = {"short": 2, "int": 4, "long": 4}
+    system = {"protocol_version": 1001, "little_endian": True, "type_sizes": sizes}
+    for head in (0x1950A86A20F9469CFC6C, 1001, system):
+        pickle.dump(head, file, protocol=2)
+    pickler = _Pickler(file)
+    pickler.dump(OrderedDict((name, _Tensor(tensor)) for name, tensor in state.items()))
+    pickle.dump(list(pickler.storages), file, protocol=2)
+    for tensor in pickler.storages.values():
+        file.write(struct.pack("<q", tensor.numel()) + tensor.numpy().tobytes())
+    return file.getvalue()
+
+
+def test_torchvisions_two_files_of_2017_are_taken_by_their_digest_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = {assets.WEIGHTS[arch].sha256 for arch in ("vgg11_bn", "densenet121")}
     assert set(schema.LEGACY_WEIGHTS) == old
-    state = OrderedDict(build_network(ARCH, 1000, "full").state_dict())
+    state = build_network(ARCH, 1000, "full").state_dict()
     path = tmp_path / "old.pth"
-    path.write_bytes(saved(state, new=False))
-    with pytest.raises(
-        RunError, match=r"torch\.save: it is in torch\.save's format of before torch 1\.6"
-    ):
-        load_base_weights(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(schema, "LEGACY_WEIGHTS", (digest[:8],))
-    assert load_base_weights(path)[0].keys() == state.keys()
+    for data in (saved(state, new=False), written_in_2017(state)):
+        path.write_bytes(data)
+        with pytest.raises(RunError, match=r"it is in torch\.save's format of before torch 1\.6"):
+            load_base_weights(path)
+        digest = hashlib.sha256(data).hexdigest()
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "LEGACY_WEIGHTS", (digest[:8],))
+            found, _ = load_base_weights(path)
+        assert found.keys() == state.keys()
+        assert all(torch.equal(found[name], state[name]) for name in state)
 
 
 def test_weights_of_another_digest_than_the_known_one_are_not_looked_at(
