@@ -20,11 +20,35 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_hidden(path: Path, root: Path) -> bool:
+    """Tell whether a name from below the folder to the path, its own too, begins with a dot.
+
+    Such names are passed over in data sets and folders of images: notebooks, Macs and version
+    control leave them there (``.ipynb_checkpoints``, ``._bee.jpg``).
+    """
+    return any(name.startswith(".") for name in path.relative_to(root).parts)
+
+
+def hidden_note(root: Path) -> str:
+    """Return the line that says how many names below the folder are passed over, else nothing.
+
+    A hidden folder counts once, with all that lies in it.
+    """
+    count = 0
+    for _, folders, names in os.walk(root, followlinks=True):
+        count += sum(name.startswith(".") for name in (*folders, *names))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return f"{root}: names with a leading dot are passed over ({count} here)" if count else ""
+
+
 def list_files(root: Path) -> Iterator[Path]:
-    """Yield every file below the folder, those behind links too, sorted by the path's bytes."""
+    """Yield every file below the folder, sorted by the path's bytes.
+
+    Those behind links too, but no hidden ones.
+    """
     walk = os.walk(root, followlinks=True)
     paths = (Path(folder, name) for folder, _, names in walk for name in names)
-    files = (path for path in paths if path.is_file())
+    files = (path for path in paths if not is_hidden(path, root) and path.is_file())
     return iter(sorted(files, key=lambda path: os.fsencode(path.relative_to(root).as_posix())))
 
 
@@ -42,7 +66,8 @@ def tree_digest(root: Path) -> str:
     """Return the canonical digest of a folder: names and contents, not times or modes.
 
     The same as, in the folder and with LC_ALL=C,
-    ``find -L . -type f -printf '%P\\0' | sort -z | xargs -0 sha256sum | sha256sum``.
+    ``find -L . -mindepth 1 -name '.*' -prune -o -type f -printf '%P\\0' | sort -z |
+    xargs -0 sha256sum | sha256sum``.
     """
     return listing_digest(sha256_listing(root, list_files(root)))
 

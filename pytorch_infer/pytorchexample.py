@@ -22,11 +22,11 @@ from pytorch_common.ahead import ahead, workers
 from pytorch_common.architectures import versions
 from pytorch_common.checkpoint import Net, load_net
 from pytorch_common.errors import RunError
-from pytorch_common.files import code_digest, write_atomically
+from pytorch_common.files import code_digest, hidden_note, is_hidden, write_atomically
 from pytorch_common.images import ImageError, read_image
 from pytorch_common.network import FORWARD_BATCH
 from pytorch_common.preprocess import normalise, validation_pixels
-from pytorch_common.script import Progress, answer, json_bytes, leave, run_facts, run_script
+from pytorch_common.script import Progress, answer, json_bytes, leave, note, run_facts, run_script
 
 start.settled()
 
@@ -113,13 +113,15 @@ def named_images(name: str, path: Path) -> Iterator[Picture]:
     if not path.is_dir():
         yield Path(name), path
         return
+    if passed_over := hidden_note(path):
+        note(passed_over)
     for image in images_below(path):
         yield Path(name) / image.relative_to(path), image
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return the files below the folder that end like images, sorted."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """Return the files below the folder that end like images, sorted; no hidden ones."""
+    files = (path for path in folder.rglob("*") if not is_hidden(path, folder) and path.is_file())
     return sorted(path for path in files if path.suffix.lower() in contract.IMAGE_SUFFIXES)
 
 

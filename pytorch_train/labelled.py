@@ -12,6 +12,7 @@ from PIL import Image
 from pytorch_common.ahead import ahead
 from pytorch_common.contract import DATA_SUFFIXES
 from pytorch_common.errors import RunError
+from pytorch_common.files import is_hidden
 from pytorch_common.images import ImageError, read_image
 
 IMAGES_AHEAD = 8
@@ -81,11 +82,12 @@ class Decoded:
 
 
 def find_images(split: Path) -> Labelled:
-    """List the images of a split.
+    """List the images of a split, those with a hidden name aside.
 
     Raises: FileNotFoundError or NotADirectoryError where it has no classes, or one has no images.
     """
-    classes = sorted(entry.name for entry in os.scandir(split) if entry.is_dir())
+    folders = (path for path in split.iterdir() if path.is_dir() and not is_hidden(path, split))
+    classes = sorted(path.name for path in folders)
     if not classes:
         raise FileNotFoundError(f"no class folders in {split}")
     paths: list[Path] = []
@@ -100,9 +102,10 @@ def find_images(split: Path) -> Labelled:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    return [
+    paths = (
         Path(root, name)
         for root, _, names in sorted(os.walk(folder, followlinks=True))
         for name in sorted(names)
         if name.lower().endswith(DATA_SUFFIXES)
-    ]
+    )
+    return [path for path in paths if not is_hidden(path, folder)]

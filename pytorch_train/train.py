@@ -26,7 +26,7 @@ from pytorch_common import contract
 from pytorch_common.architectures import versions
 from pytorch_common.checkpoint import load_base_weights, save_net
 from pytorch_common.errors import RunError
-from pytorch_common.files import code_digest, tree_digest, write_atomically
+from pytorch_common.files import code_digest, hidden_note, tree_digest, write_atomically
 from pytorch_common.network import build_network
 from pytorch_common.preprocess import preprocessing
 from pytorch_common.script import answer, json_bytes, leave, note, run_facts, run_script
@@ -47,6 +47,8 @@ def main(argv: Sequence[str]) -> int:
     started = time.monotonic()
 
     data = load_data(args.data, contract.IMAGE_SIZES[options.arch], args.cache_mb)
+    if passed_over := hidden_note(args.data):
+        note(passed_over)
     classes = data.training.classes
     base, base_sha256 = None, None
     if options.method != contract.SCRATCH:

@@ -53,7 +53,7 @@ def training(labelled: Labelled, kept_bytes: int, threads: int, epoch: int = 1) 
 
 
 def test_images_are_found_as_torchvision_finds_them(tmp_path: Path) -> None:
-    names = ("b/2.jpg", "b/10.PNG", "b/deep/1.webp", "a/.x.jpg", "a/B.jpeg", "a/a.gif", "a/n.txt")
+    names = ("b/2.jpg", "b/10.PNG", "b/deep/1.webp", "a/B.jpeg", "a/a.gif", "a/n.txt")
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -64,6 +64,11 @@ def test_images_are_found_as_torchvision_finds_them(tmp_path: Path) -> None:
     assert [(str(path), label) for path, label in zip(ours.paths, ours.labels, strict=True)] == (
         usual.samples
     )
+    # There torchvision makes a class of the folder, and of the rest images.
+    for name in (".ipynb_checkpoints/1.jpg", "a/._B.jpeg", "b/deep/.old/3.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert find_images(tmp_path) == ours
 
 
 def test_neither_threads_nor_memory_change_what_is_drawn(labelled: Labelled) -> None:

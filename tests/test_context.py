@@ -46,9 +46,18 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
+HIDDEN = ("train/.ipynb_checkpoints/1.png", "val/red/._0.png", ".DS_Store")
+
+
 @pytest.fixture
-def chosen(tiny_data: Path) -> Settings:
-    return Settings(data=DataSettings(dir=tiny_data), train=TrainSettings(threads=3))
+def chosen(tiny_data: Path, tmp_path: Path) -> Settings:
+    """Return settings with data that hidden names lie among."""
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    for name in HIDDEN:
+        (data / name).parent.mkdir(exist_ok=True)
+        (data / name).write_bytes(b"hidden")
+    return Settings(data=DataSettings(dir=data), train=TrainSettings(threads=3))
 
 
 def context_tar(build: images.Build) -> bytes:
@@ -76,7 +85,8 @@ def test_the_context_is_what_is_listed_and_says_nothing_of_this_machine(
             members = tar.getmembers()
         names = [member.name for member in members]
         assert sorted(names) == sorted([*build.files, *build.folders])
-        assert not any(name.startswith((".", "out", "/")) or ".pem" in name for name in names)
+        assert not any(name.startswith(("out", "/")) or ".pem" in name for name in names)
+        assert not any(part.startswith(".") for name in names for part in Path(name).parts)
         facts = {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members}
         assert facts == {(0, 0, 0, "", "")}
         assert {(m.type, m.mode) for m in members} <= {(b"0", 0o644), (b"5", 0o755)}
@@ -119,7 +129,8 @@ def project_with_secrets(folder: Path) -> Path:
         "pytorch_train/hymenoptera_data/val/bees/b.jpg",
         "wheels/torch-1.whl",
     )
-    for name in (*inputs, *SECRET):
+    hidden = (f"pytorch_train/hymenoptera_data/{name}" for name in HIDDEN)
+    for name in (*inputs, *SECRET, *hidden):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -137,6 +148,7 @@ def test_docker_build_by_hand_sees_no_more_and_no_less(
     files = {name for name in passed if (project / name).is_file()}
     assert not files & set(SECRET)
     assert not any(name.endswith(".pem") for name in files)
+    assert not any(name.endswith(HIDDEN) for name in files)
 
     monkeypatch.setattr(images, "PROJECT", project)
     data = DataSettings(dir=project / dataset.HYMENOPTERA.relative_to(PROJECT))
@@ -158,6 +170,7 @@ def test_the_printed_commands_bring_the_same_files_together(
     wheels = tmp_path / "my wheels"
     wheels.mkdir()
     (wheels / "torch-1.whl").write_bytes(b"torch")
+    (wheels / "._torch-1.whl").write_bytes(b"what a Mac knows of it")
     image = replace(chosen.image, wheels=str(wheels))
     base = images.base_build(replace(chosen, image=image))
     build = base if which == "base" else images.train_build(chosen, weights)

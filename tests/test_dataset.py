@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pytorch_common.files import listing_digest
+from pytorch_common.files import listing_digest, tree_digest
 from tests.conftest import paint
 from tests.fault_server import FaultServer, no_proxy_fixture, server_fixture  # noqa: F401
 from workflow import assets, dataset
@@ -135,6 +136,19 @@ def test_any_other_tree_is_checked_for_its_shape(tiny_data: Path, tmp_path: Path
     (tmp_path / "val" / "b").mkdir()
     with pytest.raises(WorkflowError, match="train/b: no images in it"):
         dataset.check(DataSettings(dir=tmp_path))
+
+
+def test_hidden_names_are_no_classes_and_no_images(tiny_data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(tiny_data, root)
+    before = tree_digest(root)
+    for name in ("train/.ipynb_checkpoints/1.png", "val/red/._0.png", ".DS_Store"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"hidden")
+    dataset.check(DataSettings(dir=root))
+    assert dataset.class_names(root / "train") == ["green", "red"]
+    assert len(dataset.image_files(root / "val" / "red")) == 3
+    assert tree_digest(root) == before
 
 
 def test_the_folder_of_the_real_data_must_hold_the_real_data(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytorch_common import files
+from tests.conftest import PROJECT
 
 
 def test_the_tree_digest_is_what_coreutils_say(tmp_path: Path) -> None:
@@ -22,10 +24,23 @@ def test_the_tree_digest_is_what_coreutils_say(tmp_path: Path) -> None:
     (tmp_path / "b" / "linked").symlink_to(tmp_path / "B")
     (tmp_path / "b" / "file").symlink_to(tmp_path / "a.txt")
     (tmp_path / "b" / "nowhere").symlink_to(tmp_path / "none")
+    for name in (
+        ".DS_Store",
+        "b/._1.txt",
+        "b/.ipynb_checkpoints/1.txt",
+        "b/.ipynb_checkpoints/x/2.txt",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("hidden")
     assert len(list(files.list_files(tmp_path))) == 6
+    said = f"{tmp_path}: names with a leading dot are passed over (3 here)"
+    assert files.hidden_note(tmp_path) == said
+    assert files.hidden_note(tmp_path / "B") == ""
     if not shutil.which("sha256sum"):
         pytest.skip("no sha256sum on this machine")
-    command = r"find -L . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum | sha256sum"
+    readme = (PROJECT / "README.md").read_text()
+    (command,) = re.findall(r"^(find -L (?:.*\n)*?.*\| sha256sum)$", readme, re.MULTILINE)
     shell = subprocess.run(
         ["sh", "-c", command],
         cwd=tmp_path,

@@ -78,6 +78,16 @@ def test_files_folders_and_a_bad_file_at_once(net: Path, tmp_path: Path) -> None
     assert f"{tmp_path}/bad.jpg: error: not an image that Pillow can read" in text.splitlines()
 
 
+def test_hidden_names_in_a_folder_are_passed_over_and_counted(net: Path, tmp_path: Path) -> None:
+    paint(tmp_path / "in" / "b.png", (9, 9, 9), 1)
+    (tmp_path / "in" / "._b.png").write_bytes(b"what a Mac knows of b.png")
+    paint(tmp_path / "in" / ".ipynb_checkpoints" / "b.png", (9, 9, 9), 1)
+    done = infer(net, tmp_path / "out", "--image", "in", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"in/b.png: ") and done.stdout.count(b"\n") == 1
+    assert done.stderr == b"in: names with a leading dot are passed over (2 here)\n"
+
+
 def test_it_is_what_torchvision_computes(net: Path, tmp_path: Path) -> None:
     from PIL import Image
     from torchvision import transforms

@@ -61,6 +61,19 @@ def test_of_a_folder_the_images_come_along_and_nothing_else(here: Path) -> None:
         assert what_is_in(folder) == ["deep/b.png", "deep/er/c.JPG", "images.list"]
 
 
+def test_hidden_names_in_a_folder_stay_here_and_are_counted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("deep/._b.png", "deep/.ipynb_checkpoints/b.png", "deep/.ipynb_checkpoints/c.png"):
+        paint(here / name, (1, 2, 3), 1)
+    with staged(["deep"], here) as folder:
+        assert what_is_in(folder) == ["deep/b.png", "deep/er/c.JPG", "images.list"]
+    said = "deep: names with a leading dot are passed over (2 here)\n"
+    assert capsys.readouterr().err == said
+    with staged(["deep/._b.png"], here) as folder:  # whoever names it outright means it
+        assert what_is_in(folder) == ["deep/._b.png", "images.list"]
+
+
 def test_a_file_named_outright_may_be_anything_and_a_missing_one_is_only_listed(
     here: Path,
 ) -> None:

@@ -212,3 +212,21 @@ def test_ctrl_c_ends_with_130_and_no_traceback(
     assert rest.splitlines()[-1] == "interrupted"
     left = [path.name for path in (tmp_path / "out").iterdir()]
     assert left and all(name.startswith("net.pt.epoch-") for name in left)
+
+
+def test_hidden_names_change_nothing_and_are_counted(
+    trained: Trained, tiny_data: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    (data / "train" / ".ipynb_checkpoints").mkdir()
+    (data / "val" / "red" / "._0.png").write_bytes(b"what a Mac knows of 0.png")
+    done = train(data, random_weights, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    said = f"{data}: names with a leading dot are passed over (2 here)"
+    assert done.stderr.splitlines()[0] == said
+    ours, usual = (
+        json.loads((out / "record.json").read_text())["digests"]
+        for out in (tmp_path / "out", trained[0])
+    )
+    assert ours == usual

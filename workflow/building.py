@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_common.contract import SCRATCH
+from pytorch_common.files import hidden_note
 from workflow import dataset, model
 from workflow.commands import shell_line, show, unquoted
 from workflow.errors import WorkflowError
@@ -54,6 +55,8 @@ def build(settings: Settings, roles: Sequence[str] = ROLES) -> None:
             note("run: inv train, inv copy-net, then: inv build --image infer")
         else:
             builds.append(app_build(settings, role))
+            if role == TRAIN and (passed_over := hidden_note(settings.data.dir)):
+                note(passed_over)
     for item in builds:
         _build(item)
 
@@ -164,6 +167,7 @@ def build_lines(build: Build) -> list[str]:
         for line in (
             shell_line(["mkdir", "-p", (context / name).parent]),
             shell_line(["cp", "-rL", path, context / name]),
+            *([] if path.is_file() else [shell_line(_without_hidden(context / name))]),
         )
     ]
     project = shell_line(["tar", "-c", *inside], cwd=PROJECT)
@@ -174,6 +178,24 @@ def build_lines(build: Build) -> list[str]:
         shell_line(["tar", "-x", "-C", context], stdin=project),
         *copies,
         shell_line([*command, context]),
+    ]
+
+
+def _without_hidden(folder: Path) -> list[str | Path]:
+    """Return the command that deletes from a copy what ``list_files`` passes over."""
+    return [
+        "find",
+        folder,
+        "-mindepth",
+        "1",
+        "-name",
+        ".*",
+        "-prune",
+        "-exec",
+        "rm",
+        "-r",
+        "{}",
+        "+",
     ]
 
 

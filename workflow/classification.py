@@ -20,6 +20,7 @@ from pytorch_common.contract import (
     RESULT_JSON_FILE,
     RESULT_TEXT_FILE,
 )
+from pytorch_common.files import hidden_note, is_hidden
 from workflow import backends, enclaves, gsc, run
 from workflow.commands import shell_line, show, unquoted
 from workflow.containers import ContainerSpec, Mount, docker_run
@@ -33,7 +34,7 @@ from workflow.handover import (
     readable_in,
 )
 from workflow.images import INFER, image_name
-from workflow.notes import answer
+from workflow.notes import answer, note
 from workflow.paths import shown
 from workflow.settings import AUTO, GRAPHENE, PROJECT, InferSettings, Settings
 
@@ -233,7 +234,9 @@ def _stage(source: Path, target: Path) -> None:
     """Copy a file, or the images of a folder, to where the script looks for it."""
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
-        for path in list(source.rglob("*")):
+        if passed_over := hidden_note(source):
+            note(passed_over)
+        for path in [path for path in source.rglob("*") if not is_hidden(path, source)]:
             if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
                 _stage(path, target / path.relative_to(source))
     elif source.is_file():

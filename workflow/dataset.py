@@ -6,7 +6,7 @@ import functools
 from pathlib import Path, PurePosixPath
 
 from pytorch_common.contract import DATA_SUFFIXES
-from pytorch_common.files import list_files, sha256_file
+from pytorch_common.files import is_hidden, list_files, sha256_file
 from workflow import assets
 from workflow.download import fetch as fetch_file
 from workflow.errors import WorkflowError
@@ -113,8 +113,9 @@ def checksums() -> dict[str, str]:
 
 
 def class_names(split: Path) -> list[str]:
-    """Return the names of the class folders, sorted as ImageFolder sorts them."""
-    return sorted(path.name for path in split.iterdir() if path.is_dir()) if split.is_dir() else []
+    """Return the names of the class folders, sorted as ImageFolder sorts them; no hidden ones."""
+    paths = split.iterdir() if split.is_dir() else ()
+    return sorted(path.name for path in paths if path.is_dir() and not is_hidden(path, split))
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from pytorch_common.contract import (
     available_threads,
     option_variable,
 )
-from pytorch_common.files import list_files
+from pytorch_common.files import is_hidden, list_files
 from workflow.errors import WorkflowError
 from workflow.settings import PROJECT, Settings
 
@@ -204,7 +204,8 @@ def _wheels(settings: Settings) -> Files:
     if not settings.image.wheels:
         return {}
     folder = Path(settings.image.wheels).expanduser()
-    return {f"wheels/{path.name}": path for path in sorted(folder.glob("*.whl"))}
+    wheels = (path for path in folder.glob("*.whl") if not is_hidden(path, folder))
+    return {f"wheels/{path.name}": path for path in sorted(wheels)}
 
 
 def _inside(path: Path | None) -> str | None:
