@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from pytorch_common.contract import ImageLimits
 from workflow.errors import WorkflowError
 from workflow.settings import (
     PROJECT,
@@ -29,6 +30,7 @@ _SECTIONS: dict[str, Any] = {
     "data": DataSettings(),
     "train": TrainSettings(),
     "infer": InferSettings(),
+    "limits": ImageLimits(),
     "machine": MachineSettings(),
     "image": ImageSettings(),
     "gsc": GscSettings(),

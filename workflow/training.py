@@ -85,6 +85,7 @@ def train_args(settings: Settings, weights: Path | None) -> list[str]:
     options = dataclasses.asdict(settings.train_options)
     paths = {"data": settings.data.dir, "out": settings.train.out, "weights": weights}
     options["cache_mb"] = settings.train.cache_mb
+    options.update(dataclasses.asdict(settings.limits))
     return [
         f"--{name.replace('_', '-')}={shown(value) if isinstance(value, Path) else value}"
         for name, value in {**paths, **options}.items()
