@@ -53,7 +53,7 @@ def to_rgb(
         return image
     levels = _levels(image, bits, is_inverted) if _is_deep(image) else None
     convert = partial(_convert, levels=levels, transform=transform)
-    if image.width * image.height <= STRIP_PIXELS:
+    if image.width * image.height <= STRIP_PIXELS and not halved:
         return convert(image)
     return _by_strips(image, convert, 2 if halved else 1)
 

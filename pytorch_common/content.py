@@ -11,9 +11,9 @@ from pathlib import Path
 from pytorch_common.errors import RunError
 
 MEGABYTE = 10**6
-READ_SECONDS = 5.0
+READ_SECONDS = 2.0
 """How long the parts of a file may be gone through, in seconds of this thread's processor."""
-BUSY = "damaged, or made to keep its reader busy"
+BUSY = "takes too long to read: damaged, or made so"
 
 _KINDS = (
     (stat.S_ISDIR, "a folder, not an image"),

@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import paint
 from workflow import classification
-from workflow.staging import inner_name, staged
 from workflow.settings import GRAPHENE, GscSettings, InferSettings, Settings
+from workflow.staging import inner_name, staged
 
 
 @pytest.fixture
