@@ -29,7 +29,7 @@ from pytorch_common.content import BUSY, Content, ImageError, read_content
 from pytorch_common.contract import IMAGE_LIMITS, ImageLimits
 from pytorch_common.files import printable
 from pytorch_common.kinds import stated_size, what_it_is
-from pytorch_common.tags import ORIENTATION, TABLES, orientation, read_tags
+from pytorch_common.tags import ORIENTATION, TABLES, one_value, orientation, read_tags
 
 with contextlib.suppress(ImportError):
     from PIL import AvifImagePlugin  # from Pillow 11.3 on
@@ -69,8 +69,9 @@ _TURNS = {
 class _Jpeg(JpegImagePlugin.JpegImageFile):
     """The first picture of a JPEG or MPO; an index of more of them is not looked at."""
 
-    def _read_dpi_from_exif(self) -> None:
-        """Leave alone what Pillow looks for in EXIF: it may be damaged, or endless."""
+    def getexif(self) -> Image.Exif:
+        """Return nothing: Pillow looks for the dots per inch in EXIF that may be damaged."""
+        return Image.Exif()
 
 
 Image.register_open("FIRST JPEG", _Jpeg, JpegImagePlugin._accept)
@@ -159,10 +160,10 @@ def _facts(image: Image.Image, data: bytes, tags: Any) -> _Facts:
     if image.format == "PNG":
         _set_transparent(image, bits=data[24])
     if image.format == "TIFF":
-        turn = tags.get(ORIENTATION, (1, 1))[1]
+        turn = one_value(tags, ORIENTATION, 1)
         if image.mode.startswith("I;16"):
-            bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1, 16))[1]
-        is_inverted = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, (1, 1))[1] == 0
+            bits = one_value(tags, TiffImagePlugin.BITSPERSAMPLE, 16)
+        is_inverted = one_value(tags, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 1) == 0
         return _Facts("TIFF", turn, bits, is_inverted)
     return _Facts(str(image.format), orientation(image.info), 16 if is_deep else 0, False)
 

@@ -42,6 +42,12 @@ def read_tags(data: bytes) -> Tags:
     return tags
 
 
+def one_value(tags: Tags, tag: int, default: int) -> int:
+    """Return the value of a tag that has one alone, else the default."""
+    count, value = tags.get(tag, (0, default))
+    return value if count == 1 else default
+
+
 def orientation(info: Mapping[Any, Any]) -> int:
     """Return the EXIF orientation out of an image's ``info``, 1 where there is none to be read.
 
@@ -50,8 +56,8 @@ def orientation(info: Mapping[Any, Any]) -> int:
     exif = info.get("exif") or _from_text(info.get("Raw profile type exif"))
     if isinstance(exif, bytes):
         blob = exif[6:] if exif.startswith(b"Exif\0\0") else exif
-        if ORIENTATION in (tags := read_tags(blob)):
-            return tags[ORIENTATION][1]
+        if (turn := one_value(read_tags(blob), ORIENTATION, 0)) in range(1, 9):
+            return turn
     for name in ("xmp", "XML:com.adobe.xmp"):
         xmp = info.get(name)
         text = xmp.encode("utf-8", "replace") if isinstance(xmp, str) else xmp
