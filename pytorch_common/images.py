@@ -28,7 +28,7 @@ from pytorch_common.colours import to_rgb
 from pytorch_common.content import BUSY, Content, ImageError, read_content
 from pytorch_common.contract import IMAGE_LIMITS, ImageLimits
 from pytorch_common.files import printable
-from pytorch_common.kinds import stated_size, what_it_is
+from pytorch_common.kinds import bare_png, stated_size, what_it_is
 from pytorch_common.tags import ORIENTATION, TABLES, one_value, orientation, read_tags
 
 with contextlib.suppress(ImportError):
@@ -119,7 +119,14 @@ class _Facts(NamedTuple):
 
 
 def _shown(data: bytes, limits: ImageLimits, *, to_srgb: bool) -> Image.Image:
-    image, facts = _decoded(data, limits)
+    try:
+        image, facts = _decoded(data, limits)
+    except Exception:
+        bare = bare_png(data)
+        if not bare:
+            raise
+        image, facts = _decoded(bare, limits)
+        del bare
     del data
     is_large = image.width * image.height > WHOLE_PIXELS
     rgb = to_rgb(

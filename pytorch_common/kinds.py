@@ -35,6 +35,11 @@ _BY_BRAND = {
 """What stands in the box at the beginning. Source: ISO 23008-12, and AV1 Image File Format."""
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_MOST_CHUNKS = 1_000_000
+
+
 def what_it_is(data: bytes) -> str:
     """Return why a file that no reader takes for its own is no image here, and the way out."""
     if not data:
@@ -77,3 +82,21 @@ def _size_of_webp(data: bytes) -> tuple[str, int, int] | None:
     else:
         return None
     return "WEBP", width, height
+
+
+def bare_png(data: bytes) -> bytes:
+    """Return a PNG with its pixels alone, empty for any other file.
+
+    A viewer shows it where what else is said of it, or that it moves, is damaged.
+    """
+    if not data.startswith(_PNG):
+        return b""
+    kept, place = [_PNG], len(_PNG)
+    for _ in range(_MOST_CHUNKS):
+        if place + 12 > len(data):
+            break
+        length, kind = struct.unpack_from(">L4s", data, place)
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT"):
+            kept.append(data[place : place + 12 + length])
+        place += 12 + length
+    return b"".join(kept) + _PNG_END

@@ -192,6 +192,25 @@ def test_damaged_exif_does_not_cost_good_pixels(tmp_path: Path, suffix: str) -> 
         assert near(read_image(path).getpixel((4, 4)), hostile.RED, 40)
 
 
+def test_a_png_whose_other_parts_are_damaged_is_shown(tmp_path: Path) -> None:
+    picture = hostile.picture()
+    good = hostile.saved(picture, "PNG", exif=hostile.exif(6))
+    moving = hostile.saved(picture, "PNG", save_all=True, append_images=[picture.rotate(180)])
+    place = moving.index(b"fcTL") + 4
+    damaged = {
+        "checksum": good.replace(b"Exif", b"Exjf").replace(b"MM\0*", b"MM\1*"),
+        "sequence": moving[:place] + b"\0\0\0\7" + moving[place + 4 :],
+        "text": hostile.bombs()["text.png"],
+        "end": good[:-12] + b"\0\0\0\xfftEXtcut",
+    }
+    for name, data in damaged.items():
+        (tmp_path / name).write_bytes(data)
+        assert read_image(tmp_path / name).size == (40, 24), name
+    (tmp_path / "cut").write_bytes(good[: good.index(b"IDAT") + 30])
+    with pytest.raises(ImageError, match="damaged or unreadable"):
+        read_image(tmp_path / "cut")
+
+
 def test_orientation_in_a_text_and_in_xmp(tmp_path: Path) -> None:
     tags = hostile.exif(6).tobytes()
     text = f"\nexif\n{len(tags):8}\n{tags.hex()}\n"
