@@ -29,7 +29,7 @@ from pytorch_common.content import BUSY, Content, ImageError, read_content
 from pytorch_common.contract import IMAGE_LIMITS, ImageLimits
 from pytorch_common.files import printable
 from pytorch_common.kinds import bare_png, stated_size, what_it_is
-from pytorch_common.tags import ORIENTATION, TABLES, one_value, orientation, read_tags
+from pytorch_common.tags import ORIENTATION, TABLES, one_value, orientation, read_tags, strip_bytes
 
 with contextlib.suppress(ImportError):
     from PIL import AvifImagePlugin  # from Pillow 11.3 on
@@ -52,7 +52,9 @@ COEFFICIENT_BYTES = 250_000_000
 """A JPEG in several scans is held whole as numbers of two bytes before its pixels are made."""
 SCANS = 100
 """A progressive JPEG has some ten; each is work on all of the image."""
-STRIPS = 1_000_000
+STRIPS = 200_000
+STRIP_BYTES = 256_000_000
+"""Of a TIFF: the reader goes through all strips or tiles in Python, and may hold one of them."""
 
 
 _TURNS = {
@@ -147,6 +149,8 @@ def _decoded(data: bytes, limits: ImageLimits) -> tuple[Image.Image, _Facts]:
     tags = read_tags(data) if is_tiff else {}
     if any(tags[table][0] > STRIPS for table in TABLES if table in tags):
         raise ImageError(f"damaged or unreadable: more than {STRIPS} strips")
+    if strip_bytes(tags) > STRIP_BYTES:
+        raise ImageError(f"too large: a strip or tile of more than {STRIP_BYTES // 10**6} MB")
     if stated := stated_size(data):
         _check_size(stated[0], stated[1:], limits)
     try:

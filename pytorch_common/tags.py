@@ -15,7 +15,9 @@ TABLES = (273, 279, 324, 325)
 """Offsets and lengths of the strips or tiles."""
 
 Tags = Dict[int, Tuple[int, int]]
-"""For each tag how many values it has and, where that is one whole number, the value."""
+"""For each tag how many values it has and, where they are whole numbers, the first of them."""
+_KINDS = {1: "B", 3: "H", 4: "L", 16: "Q"}
+"""The kinds of whole numbers, as struct calls them."""
 
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
@@ -26,17 +28,20 @@ def read_tags(data: bytes) -> Tags:
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
         return tags
+    address, room = ("Q", 8) if 43 in data[2:4] else ("L", 4)  # 43: BigTIFF
+    entry = struct.Struct(order + "HH" + address)
     try:
-        is_big = 43 in data[2:4]  # BigTIFF, with addresses of 64 bits
-        (start,) = struct.unpack_from(order + ("Q" if is_big else "L"), data, 8 if is_big else 4)
-        (number,) = struct.unpack_from(order + ("Q" if is_big else "H"), data, start)
-        entry = struct.Struct(order + ("HHQ" if is_big else "HHL"))
-        first, step = start + (8 if is_big else 2), 20 if is_big else 12
+        (start,) = struct.unpack_from(order + address, data, room)
+        (number,) = struct.unpack_from(order + ("Q" if room == 8 else "H"), data, start)
+        first, step = start + (8 if room == 8 else 2), entry.size + room
         for place in range(first, min(first + step * number, len(data)), step):
             tag, kind, count = entry.unpack_from(data, place)
-            code = {1: "B", 3: "H", 4: "L", 16: "Q"}.get(kind, "B")
-            (value,) = struct.unpack_from(order + code, data, place + entry.size)
-            tags[tag] = count, value
+            place += entry.size
+            values = struct.Struct(order + _KINDS.get(kind, "B"))
+            if count * values.size > room:
+                (place,) = struct.unpack_from(order + address, data, place)
+            is_there = kind in _KINDS and place + values.size <= len(data)
+            tags[tag] = count, values.unpack_from(data, place)[0] if is_there else 0
     except (struct.error, OverflowError):
         pass
     return tags
@@ -46,6 +51,15 @@ def one_value(tags: Tags, tag: int, default: int) -> int:
     """Return the value of a tag that has one alone, else the default."""
     count, value = tags.get(tag, (0, default))
     return value if count == 1 else default
+
+
+def strip_bytes(tags: Tags) -> int:
+    """Return how many bytes of pixels one strip or tile of a TIFF says that it holds."""
+    width, height = one_value(tags, 256, 0), one_value(tags, 257, 0)
+    rows = min(one_value(tags, 278, height), height)
+    width, rows = one_value(tags, 322, width), one_value(tags, 323, rows)
+    bits = max(8, tags.get(258, (1, 1))[1])
+    return width * rows * one_value(tags, 277, 1) * bits // 8
 
 
 def orientation(info: Mapping[Any, Any]) -> int:

@@ -130,6 +130,10 @@ def bombs() -> dict[str, bytes]:
         + bytes(99),
         "tags.tif": tiff((40, 24), 8, 1, bytes(1_000_000), *many_tags),
         "strips.tif": tiff((40, 24), 8, 1, bytes(9_000_000), (324, 4, 2_000_000, 8)),
+        "tile.tif": tiff(
+            *((40, 24), 8, 1, zlib.compress(bytes(9**8))),
+            *((322, 4, 1, 50_000), (323, 4, 1, 40_000), (324, 4, 1, 8), (325, 4, 1, 50_000)),
+        ).replace(struct.pack("<HHLL", 259, 3, 1, 1), struct.pack("<HHLL", 259, 3, 1, 8)),
         "exif.jpg": with_segments(base, [segment(0xE1, b"Exif\0\0" + bytes(65_000))] * 400),
         "scans.jpg": progressive[:-2] + last_scan * 5_000 + b"\xff\xd9",
         "claims.jpg": progressive.replace(struct.pack(">HH", 64, 64), large),

@@ -192,6 +192,13 @@ def test_damaged_exif_does_not_cost_good_pixels(tmp_path: Path, suffix: str) -> 
         assert near(read_image(path).getpixel((4, 4)), hostile.RED, 40)
 
 
+def test_the_orientation_stands_beside_damaged_tags(tmp_path: Path) -> None:
+    make, turn = struct.pack("<HHLL", 0x010F, 2, 9, 9_999), struct.pack("<HHLL", 0x0112, 3, 1, 6)
+    exif = b"Exif\0\0II*\0\x08\0\0\0\2\0" + make + turn
+    hostile.picture().save(tmp_path / "x.png", exif=exif)
+    assert read_image(tmp_path / "x.png").size == (24, 40)
+
+
 def test_a_png_whose_other_parts_are_damaged_is_shown(tmp_path: Path) -> None:
     picture = hostile.picture()
     good = hostile.saved(picture, "PNG", exif=hostile.exif(6))

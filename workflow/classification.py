@@ -144,7 +144,7 @@ def classify_lines(settings: Settings, backend: str, names: Sequence[str]) -> li
 
 
 def _copy_line(name: str, target: Path) -> str:
-    if not Path(name).is_dir():
+    if not os.path.isdir(name):  # noqa: PTH112 - a Path raises for a name that is too long
         return shell_line(["install", "-D", "-m", "644", name, target])
     make = shell_line(["mkdir", "-p", target.parent])
     return f"{make} && {shell_line(['cp', '-r', name, target])}"
