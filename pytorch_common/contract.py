@@ -49,13 +49,43 @@ FULL = "full"
 SCRATCH = "scratch"
 METHODS = (FEATURE_EXTRACT, FULL, SCRATCH)
 
-DATA_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+DATA_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"),
+    ".avif",
+)
 """What counts as an image in a data set. Source: torchvision.datasets.folder.IMG_EXTENSIONS, which
-leaves out GIF: the only one in hymenoptera_data is a web server's "image not found"."""
+leaves out GIF: the only one in hymenoptera_data is a web server's "image not found"; and AVIF."""
 
 IMAGE_SUFFIXES = (*DATA_SUFFIXES, ".gif")
 """What a folder given to classify is searched for; a file named outright may end in anything."""
 
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """Say how large one image may be: reading it then takes half a gigabyte at most."""
+
+    file_mb: int = 200
+    """Megabytes of the file."""
+    megapixels: int = 64
+    """Millions of pixels; a JPEG may have eight times as many, a WebP or AVIF a quarter."""
+    side: int = 100_000
+    """Pixels of the longer side."""
+
+    @property
+    def pixels(self) -> int:
+        """Return how many pixels an image may have."""
+        return self.megapixels * 10**6
+
+    def problems(self) -> list[str]:
+        """Return a line for each value that cannot be, an empty list when all can."""
+        return [
+            f"{name}: expected 1 or more, got {value}"
+            for name, value in vars(self).items()
+            if value < 1
+        ]
+
+
+IMAGE_LIMITS = ImageLimits()
 SAFE_TORCH = (2, 10)
 """The first torch whose weights-only loading holds against a hostile file, as far as is known.
 Source: CVE-2025-32434 (mended in 2.6: code runs), CVE-2026-24747 (in 2.10: memory)."""
@@ -88,6 +118,9 @@ PROGRESS_PREFIX = "::progress "
 ANSWER_VARIABLE = "RUN_MARKED_ANSWERS"
 ANSWER_PREFIX = "::answer "
 """How an answer begins where asked for: Gramine sends standard error to standard output too."""
+ERROR_PREFIX = "error: "
+MARKS = (PROGRESS_PREFIX, ANSWER_PREFIX, ERROR_PREFIX)
+"""How the lines begin that the task runner takes for more than text."""
 BACKEND_VARIABLE = "RUN_BACKEND"
 INSECURE_VARIABLE = "RUN_INSECURE"
 """In a settled manifest, so measured: the insecure options that were admitted into it."""

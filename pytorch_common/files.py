@@ -8,12 +8,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import shlex
+from collections import Counter
 from pathlib import Path
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Sequence
 
 CHUNK_BYTES = 1 << 20
+MOST_FOLDERS = 100_000
+NAMED_AT_MOST = 10
+
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """How the text begins that stands in a checkout for a file which Git LFS did not fetch."""
 
@@ -40,6 +45,26 @@ def is_lfs_pointer(path: Path) -> bool:
         return file.read(len(LFS_POINTER)) == LFS_POINTER
 
 
+def printable(name: object) -> str:
+    """Return the name as one line of valid text, whatever bytes it has: for a person to read."""
+    text = str(name).encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def some_of(lines: Sequence[object], most: int = NAMED_AT_MOST) -> str:
+    """Return the first few, printable and with commas between them, and how many more there are."""
+    more = len(lines) - most
+    return ", ".join(map(printable, lines[:most])) + (f" and {more} more" if more > 0 else "")
+
+
+def lacking_classes(train: Sequence[str], val: Sequence[str]) -> str:
+    """Say which classes one of the two splits lacks, nothing where they have the same."""
+    differences = {"train": set(val) - set(train), "val": set(train) - set(val)}
+    return "; ".join(
+        f"{split} lacks {some_of(sorted(names))}" for split, names in differences.items() if names
+    )
+
+
 def is_hidden(path: Path, root: Path) -> bool:
     """Tell whether a name from below the folder to the path, its own too, begins with a dot.
 
@@ -49,27 +74,87 @@ def is_hidden(path: Path, root: Path) -> bool:
     return any(name.startswith(".") for name in path.relative_to(root).parts)
 
 
+def walk(root: Path) -> Iterator[Path]:
+    """Yield every path below the folder that is no folder, those behind links too.
+
+    A link to a folder that it lies in, or that the root lies in, is not followed. In place of what
+    is in them hidden folders are yielded, and folders that cannot be listed.
+
+    Raises: OSError where links make more than MOST_FOLDERS of a few.
+    """
+    real = Path(os.path.realpath(root))
+    waiting = [(root, frozenset(_identity(folder) for folder in (real, *real.parents)))]
+    for count in itertools.count(1):
+        if not waiting:
+            return
+        if count > MOST_FOLDERS:
+            raise OSError(errno.ELOOP, f"more than {MOST_FOLDERS} folders, by links", str(root))
+        folder, above = waiting.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            yield folder
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            if entry.name.startswith(".") or not os.path.isdir(path):  # noqa: PTH112 - never raises
+                yield path
+            elif (identity := _identity(path)) not in above:
+                waiting.append((path, above | {identity}))
+
+
 def hidden_note(root: Path) -> str:
     """Return the line that says how many names below the folder are passed over, else nothing.
 
     A hidden folder counts once, with all that lies in it.
     """
-    count = 0
-    for _, folders, names in os.walk(root, followlinks=True):
-        count += sum(name.startswith(".") for name in (*folders, *names))
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    count = sum(path.name.startswith(".") for path in walk(root) if path != root)
     return f"{root}: names with a leading dot are passed over ({count} here)" if count else ""
+
+
+def passed_over_note(root: Path, taken: Iterable[Path]) -> str:
+    """Return the line that counts, by how they end, what else is below the folder, else nothing."""
+    left = set(walk(root)) - {root, *taken}
+    ends = Counter(_end(path) for path in left if not is_hidden(path, root))
+    counts = ", ".join(f"{count} {printable(end)}" for end, count in sorted(ends.items()))
+    return f"{printable(root)}: passed over {counts}" if counts else ""
+
+
+def _end(path: Path) -> str:
+    if os.path.isdir(path):  # noqa: PTH112 - never raises
+        return "folder that cannot be listed"
+    return path.suffix.lower() or "without a suffix"
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Return what a folder is the same by, whatever it is called."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116 - as all here
+    except OSError:
+        return 0, hash(folder)
+    return status.st_dev, status.st_ino
 
 
 def list_files(root: Path) -> Iterator[Path]:
     """Yield every file below the folder, sorted by the path's bytes.
 
-    Those behind links too, but no hidden ones.
+    Those behind links too (see ``walk``), but no hidden ones.
+
+    Raises: OSError where a folder in it cannot be listed.
     """
-    walk = os.walk(root, followlinks=True)
-    paths = (Path(folder, name) for folder, _, names in walk for name in names)
-    files = (path for path in paths if not is_hidden(path, root) and path.is_file())
+    paths = (path for path in walk(root) if path != root and not is_hidden(path, root))
+    files = (path for path in paths if is_file_or_raises(path))
     return iter(sorted(files, key=lambda path: os.fsencode(path.relative_to(root).as_posix())))
+
+
+def is_file_or_raises(path: Path) -> bool:
+    """Tell whether what ``walk`` yields is a file.
+
+    Raises: OSError where it is a folder that cannot be listed: files would be missing.
+    """
+    if os.path.isdir(path):  # noqa: PTH112 - never raises
+        os.scandir(path).close()
+    return os.path.isfile(path)  # noqa: PTH113 - never raises
 
 
 def sha256_listing(root: Path, files: Iterable[Path]) -> str:

@@ -22,6 +22,9 @@ CROP_RATIO = (3 / 4, 4 / 3)
 """A crop's share of the image's area and its width by its height. Source: RandomResizedCrop."""
 CROP_ATTEMPTS = 10
 
+ELONGATED = 64
+"""Of an image whose long side is that many times the short one, the centre alone is scaled."""
+
 Box = Tuple[int, int, int, int]
 """Left, upper, right, lower."""
 
@@ -41,12 +44,16 @@ def train_pixels(image: Image.Image, size: int, random: torch.Generator) -> torc
 def validation_pixels(image: Image.Image, size: int) -> torch.Tensor:
     """Take the centre of the image, its short side being ``size``: uint8 (size, size, 3).
 
-    As Resize and CenterCrop do.
+    As Resize and CenterCrop do; of an elongated image to rounding, else to the bit.
     """
     width, height = image.size
     short = min(width, height)
     width, height = size * width // short, size * height // short
     left, upper = round((width - size) / 2), round((height - size) / 2)
+    if max(width, height) > ELONGATED * size:
+        x, y = image.width / width, image.height / height
+        box = (left * x, upper * y, (left + size) * x, (upper + size) * y)
+        return _pixels(image.resize((size, size), Image.Resampling.BILINEAR, box))
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     return _pixels(resized.crop((left, upper, left + size, upper + size)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -9,20 +10,24 @@ import os
 import platform
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, NoReturn, Sequence, Sized, TypeVar
 
 from pytorch_common.contract import (
     ANSWER_PREFIX,
     ANSWER_VARIABLE,
+    ERROR_PREFIX,
     INSECURE_VARIABLE,
+    MARKS,
     PIPE_CLOSED,
     PROGRESS_PREFIX,
     PROGRESS_VARIABLE,
+    ImageLimits,
     running_backend,
 )
 from pytorch_common.errors import RunError
-from pytorch_common.files import place_problem
+from pytorch_common.files import place_problem, printable
 
 PROGRESS_INTERVAL_S = 0.2
 ATTESTATION_TYPE = Path("/dev/attestation/attestation_type")
@@ -47,13 +52,13 @@ def run_script(main: Callable[[Sequence[str]], int]) -> int:
     except BrokenPipeError:
         return PIPE_CLOSED
     except RunError as error:
-        note(f"error: {error}")
+        _print_error(str(error))
         return 1
     except OSError as error:
         problem = place_problem(error, CODE)
         if problem is None:
             raise
-        note(f"error: {problem}")
+        _print_error(problem)
         return 1
     except KeyboardInterrupt:
         note("interrupted")
@@ -73,14 +78,36 @@ def leave(status: int) -> NoReturn:
 
 
 def note(line: str) -> None:
-    """Print one line to standard error, at once."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    """Print one line to standard error, at once; it is never taken for one of our marks."""
+    line = printable(line)
+    _print_to_stderr(f" {line}" if line.startswith(MARKS) else line)
 
 
 def answer(line: str) -> None:
     """Print one line to standard output, at once; marked where the task runner asks for it."""
     mark = ANSWER_PREFIX if os.environ.get(ANSWER_VARIABLE) else ""
-    print(mark + line, flush=True)  # noqa: T201
+    print(mark + printable(line), flush=True)  # noqa: T201
+
+
+def _print_error(line: str) -> None:
+    _print_to_stderr(ERROR_PREFIX + printable(line))
+
+
+def _print_to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def add_image_limits(parser: argparse.ArgumentParser, variables: str) -> None:
+    """Add the options of ImageLimits; a variable of that beginning replaces a default."""
+    for field in fields(ImageLimits):
+        default = os.environ.get(f"{variables}_{field.name.upper()}", field.default)
+        flag = "--" + field.name.replace("_", "-")
+        parser.add_argument(flag, type=int, default=default, help="the largest image that is read")
+
+
+def image_limits(args: argparse.Namespace) -> ImageLimits:
+    """Return the limits that were parsed."""
+    return ImageLimits(**{field.name: getattr(args, field.name) for field in fields(ImageLimits)})
 
 
 class Progress:
@@ -102,7 +129,9 @@ class Progress:
         if not self._asked or (now - self._last < PROGRESS_INTERVAL_S and done != total):
             return
         self._last = now
-        note(PROGRESS_PREFIX + json.dumps({"label": label, "done": done, "total": total}))
+        _print_to_stderr(
+            PROGRESS_PREFIX + json.dumps({"label": label, "done": done, "total": total})
+        )
 
 
 def run_facts(versions: dict[str, str]) -> dict[str, Any]:

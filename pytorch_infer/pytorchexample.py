@@ -11,28 +11,53 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
 from pytorch_common import start  # isort: split
 
 import torch
+from PIL import Image
 
 from pytorch_common import contract
 from pytorch_common.ahead import ahead, workers
 from pytorch_common.architectures import versions
 from pytorch_common.checkpoint import Net, load_net
+from pytorch_common.content import ImageError
 from pytorch_common.errors import RunError
-from pytorch_common.files import code_digest, hidden_note, is_hidden, write_atomically
-from pytorch_common.images import ImageError, read_image
+from pytorch_common.files import (
+    code_digest,
+    hidden_note,
+    is_hidden,
+    passed_over_note,
+    printable,
+    some_of,
+    walk,
+    write_atomically,
+)
+from pytorch_common.images import read_image
 from pytorch_common.network import FORWARD_BATCH
 from pytorch_common.preprocess import normalise, validation_pixels
-from pytorch_common.script import Progress, answer, json_bytes, leave, note, run_facts, run_script
+from pytorch_common.script import (
+    Progress,
+    add_image_limits,
+    answer,
+    image_limits,
+    json_bytes,
+    leave,
+    note,
+    run_facts,
+    run_script,
+)
 
 start.settled()
 
 CODE = Path(__file__).resolve().parents[1]
 
-Picture = Tuple[Path, Path]
+ADDRESS = "://"
+
+Picture = Tuple[str, Path]
+"""The name as it is shown, and the path."""
+Reader = Callable[[Path], Image.Image]
 Result = Dict[str, Any]
 
 
@@ -44,10 +69,14 @@ def main(argv: Sequence[str]) -> int:
     net = load_net(args.net, args.net_sha256)
     if args.check_net:
         return 0
-    pictures = list(image_paths(args.image))
+    named = list(named_paths(args.image))
+    pictures = [picture for name, path in named for picture in images_at(name, path)]
     if not pictures:
-        raise RunError(f"no images in {', '.join(args.image)}")
-    found = classify(net, pictures, args.top_k, threads)
+        raise RunError(
+            f"no images in {some_of([name for name, _ in named]) or 'the list of names'}"
+        )
+    reader = partial(read_image, limits=image_limits(args), to_srgb=not args.ignore_profiles)
+    found = classify(net, pictures, args.top_k, threads, reader)
     results = list(Progress().follow(found, "classify", len(pictures)))
     write_results(args.out, net, results)
     for result in results:
@@ -78,7 +107,16 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=environ.get("INFER_OUT", "/out"))
     parser.add_argument("--top-k", type=int, default=environ.get("INFER_TOP_K", 5))
     parser.add_argument("--threads", type=int, default=environ.get("INFER_THREADS", 0))
+    parser.add_argument(
+        "--ignore-profiles",
+        action="store_true",
+        default=environ.get("INFER_IGNORE_PROFILES") == "1",
+        help="take colours as the file has them, as training does, whatever profile they are of",
+    )
+    add_image_limits(parser, "INFER")
     args = parser.parse_args(argv)
+    if problems := image_limits(args).problems():
+        parser.error("; ".join(problems))
     if args.top_k < 1:
         parser.error(f"--top-k: expected 1 or more, got {args.top_k}")
     if args.net_sha256 is not None and not contract.is_sha256(args.net_sha256):
@@ -88,47 +126,63 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def image_paths(names: Sequence[str]) -> Iterator[Picture]:
-    """Yield each image's name as it is to be shown, and its path; of folders the images in them."""
+def named_paths(names: Sequence[str]) -> Iterator[Picture]:
+    """Yield each name that was given, as it is to be shown, and the path of its file or folder."""
     for name in names:
-        listing = Path(name) / contract.LIST_FILE
+        listing = os.path.join(name, contract.LIST_FILE)  # noqa: PTH118 - as below
         if name == "-":
-            yield from listed_images(sys.stdin.buffer.read(), None)
-        elif listing.is_file():
-            yield from listed_images(listing.read_bytes(), Path(name))
+            yield from listed_paths(sys.stdin.buffer.read(), None)
+        elif os.path.isfile(listing):  # noqa: PTH113 - a Path raises for a name that is too long
+            yield from listed_paths(Path(listing).read_bytes(), Path(name))
         else:
-            yield from named_images(name, Path(name))
+            yield shown(name), Path(name)
 
 
-def listed_images(listing: bytes, folder: Path | None) -> Iterator[Picture]:
-    """Yield the images of a list, whose names end in NUL bytes and are looked up in the folder.
+def listed_paths(listing: bytes, folder: Path | None) -> Iterator[Picture]:
+    """Yield the names of a list, which end in NUL bytes and are looked up in the folder.
 
     Raises: RunError for a name that leads out of the folder.
     """
     for name in (os.fsdecode(entry) for entry in listing.split(b"\0") if entry):
         if folder and os.pardir in Path(name).parts:
             raise RunError(f"{contract.LIST_FILE}: a name leads out of the folder: {name}")
-        yield from named_images(name, folder / name.lstrip("/") if folder else Path(name))
+        yield shown(name), folder / name.lstrip("/") if folder else Path(name)
 
 
-def named_images(name: str, path: Path) -> Iterator[Picture]:
+def images_at(name: str, path: Path) -> Iterator[Picture]:
     """Yield the image, or the images below the folder, that the path is; named as it is named."""
-    if not path.is_dir():
-        yield Path(name), path
+    if not os.path.isdir(path):  # noqa: PTH112 - a Path raises for a name that is too long
+        yield name, path
         return
-    if passed_over := hidden_note(path):
-        note(passed_over)
-    for image in images_below(path):
-        yield Path(name) / image.relative_to(path), image
+    images = images_below(path)
+    for line in (hidden_note(path), passed_over_note(path, images)):
+        if line:
+            note(line)
+    if not images:
+        note(f"{name}: no images in it")
+    for image in images:
+        yield str(Path(name) / image.relative_to(path)), image
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return the files below the folder that end like images, sorted; no hidden ones."""
-    files = (path for path in folder.rglob("*") if not is_hidden(path, folder) and path.is_file())
-    return sorted(path for path in files if path.suffix.lower() in contract.IMAGE_SUFFIXES)
+    """Return what ends like an image below the folder, sorted; no hidden ones.
+
+    A folder in it that cannot be listed comes along, for a line of its own.
+    """
+    paths = (path for path in walk(folder) if not is_hidden(path, folder))
+    return sorted(
+        path for path in paths if path.suffix.lower() in contract.IMAGE_SUFFIXES or path.is_dir()
+    )
 
 
-def classify(net: Net, pictures: Sequence[Picture], top_k: int, threads: int) -> Iterator[Result]:
+def shown(name: str) -> str:
+    """Return the name as results show it: a path without needless parts, an address as it is."""
+    return name if ADDRESS in name else str(Path(name))
+
+
+def classify(
+    net: Net, pictures: Sequence[Picture], top_k: int, threads: int, reader: Reader
+) -> Iterator[Result]:
     """Yield for each image its label and most probable classes, or why there are none.
 
     Each thread reads a few images and looks at them; no more of them are held in memory.
@@ -137,21 +191,24 @@ def classify(net: Net, pictures: Sequence[Picture], top_k: int, threads: int) ->
     starts = range(0, len(pictures), FORWARD_BATCH)
     groups = [pictures[start : start + FORWARD_BATCH] for start in starts]
     with workers(min(threads, len(groups))) as pool:
-        for results in ahead(pool, partial(classify_few, net, top_k), groups, threads):
+        for results in ahead(pool, partial(classify_few, net, top_k, reader), groups, threads):
             yield from results
 
 
 @torch.no_grad()
-def classify_few(net: Net, top_k: int, pictures: Sequence[Picture]) -> list[Result]:
+def classify_few(net: Net, top_k: int, reader: Reader, pictures: Sequence[Picture]) -> list[Result]:
     """Return the results of a few images, which the network looks at together."""
     results: list[Result] = [{"image": printable(name)} for name, _ in pictures]
     readable, pixels = [], []
     for (_, path), result in zip(pictures, results):
         try:
-            pixels.append(validation_pixels(read_image(path), net.preprocess["size"]))
+            pixels.append(validation_pixels(reader(path), net.preprocess["size"]))
             readable.append(result)
         except ImageError as error:
-            result["error"] = str(error)
+            hint = "; give files: no address is fetched" if ADDRESS in result["image"] else ""
+            result["error"] = f"{error}{hint}"
+        except MemoryError:
+            result["error"] = "too little memory to scale it"
     if pixels:
         images = normalise(torch.stack(pixels), net.preprocess["mean"], net.preprocess["std"])
         for result, row in zip(readable, net.network(images).softmax(dim=1)):
@@ -189,17 +246,11 @@ def write_results(out: Path, net: Net, results: list[Result]) -> None:
     write_atomically(out / contract.RESULT_JSON_FILE, json_bytes(content))
 
 
-def printable(path: Path) -> str:
-    """Return the path as one line of valid text, whatever bytes its name has."""
-    text = str(path).encode("utf-8", "backslashreplace").decode()
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
 def result_line(result: Result) -> str:
     """Return ``bee.jpg: bees 99.1 %, ants 0.9 %``, or the reason why there is no answer."""
     if "error" in result:
         return f"{result['image']}: error: {result['error']}"
-    ranked = (f"{entry['label']} {entry['probability']:.1%}" for entry in result["top"])
+    ranked = (f"{printable(entry['label'])} {entry['probability']:.1%}" for entry in result["top"])
     return f"{result['image']}: " + ", ".join(ranked)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,11 @@ from pathlib import Path
 from PIL import Image
 
 from pytorch_common.ahead import ahead
-from pytorch_common.contract import DATA_SUFFIXES
+from pytorch_common.content import ImageError
+from pytorch_common.contract import DATA_SUFFIXES, IMAGE_LIMITS, ImageLimits
 from pytorch_common.errors import RunError
-from pytorch_common.files import is_hidden
-from pytorch_common.images import ImageError, read_image
+from pytorch_common.files import is_file_or_raises, is_hidden, printable, walk
+from pytorch_common.images import read_image
 
 IMAGES_AHEAD = 8
 """How many images threads decode ahead of the one that is waited for."""
@@ -31,6 +31,10 @@ class Budget:
             return False
         self._left -= size_bytes
         return True
+
+
+class BadImageError(RunError):
+    """Name a file of the data set that is no image, and say why."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +55,35 @@ class Labelled:
 class Decoded:
     """The images themselves: decoded when asked for, and kept as far as the budget goes."""
 
-    def __init__(self, images: Labelled) -> None:
-        self._paths = images.paths
+    def __init__(self, images: Labelled, limits: ImageLimits = IMAGE_LIMITS) -> None:
+        self._paths, self._limits = images.paths, limits
         self._kept: dict[int, tuple[tuple[int, int], bytes]] = {}
 
     def __getitem__(self, index: int) -> Image.Image:
         """Return the image as 8-bit RGB.
 
-        Raises: RunError, naming the file, where it is no image.
+        Colours are those of the file, as the tutorial takes them: no profile is applied.
+
+        Raises: BadImageError, naming the file, where it is no image.
         """
         if index in self._kept:
             return Image.frombytes("RGB", *self._kept[index])
         path = self._paths[index]
         try:
-            return read_image(path)
+            return read_image(path, self._limits)
         except ImageError as error:
-            raise RunError(f"{path}: {error}") from error
+            raise BadImageError(f"{printable(path)}: {error}") from error
+
+    def problems(self, pool: ThreadPoolExecutor) -> list[str]:
+        """Return the line of each file that is no image."""
+        return [line for line in ahead(pool, self._problem, range(len(self._paths)), 1) if line]
+
+    def _problem(self, index: int) -> str:
+        try:
+            self[index]
+        except BadImageError as error:
+            return str(error)
+        return ""
 
     def keep(self, budget: Budget, pool: ThreadPoolExecutor) -> None:
         """Decode image after image, and keep each, until the budget is spent.
@@ -89,7 +106,7 @@ def find_images(split: Path) -> Labelled:
     folders = (path for path in split.iterdir() if path.is_dir() and not is_hidden(path, split))
     classes = sorted(path.name for path in folders)
     if not classes:
-        raise FileNotFoundError(f"no class folders in {split}")
+        raise FileNotFoundError(f"no class folders in {printable(split)}")
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
@@ -102,10 +119,9 @@ def find_images(split: Path) -> Labelled:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    paths = (
-        Path(root, name)
-        for root, _, names in sorted(os.walk(folder, followlinks=True))
-        for name in sorted(names)
-        if name.lower().endswith(DATA_SUFFIXES)
-    )
-    return [path for path in paths if not is_hidden(path, folder)]
+    """Return what ends like an image, in torchvision's order: folder by folder."""
+    paths = [path for path in walk(folder) if not is_hidden(path, folder)]
+    for path in paths:
+        is_file_or_raises(path)
+    found = (path for path in paths if path.name.lower().endswith(DATA_SUFFIXES))
+    return sorted(found, key=lambda path: (str(path.parent), path.name))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Protocol
+from typing import Any, Dict, Iterable, Iterator, Protocol
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from torch import nn
 from pytorch_common import contract
 from pytorch_common.ahead import workers
 from pytorch_common.errors import RunError
+from pytorch_common.files import some_of
 from pytorch_common.network import (
     FORWARD_BATCH,
     changing_state,
@@ -22,7 +24,7 @@ from pytorch_common.network import (
 )
 from pytorch_common.script import Progress, note
 from pytorch_train.batches import Batch, TrainingBatches, ValidationBatches, seed_of
-from pytorch_train.labelled import Budget, Decoded, Labelled
+from pytorch_train.labelled import BadImageError, Budget, Decoded, Labelled
 from pytorch_train.resume import Checkpoints
 from pytorch_train.sgd import Sgd
 
@@ -62,6 +64,24 @@ class Data:
     size: int
     """Side of the network's square input in pixels."""
     cache_bytes: int
+    limits: contract.ImageLimits = contract.IMAGE_LIMITS
+
+
+@contextlib.contextmanager
+def all_bad_images_named(data: Data, threads: int) -> Iterator[None]:
+    """Where a file turns out to be no image, read all the others once, for one line about all.
+
+    Raises: RunError with the first ten, and how many there are.
+    """
+    try:
+        yield
+    except (BadImageError, PermissionError) as error:
+        with workers(threads) as pool:
+            splits = (Decoded(images, data.limits) for images in (data.training, data.validation))
+            bad = [line for images in splits for line in images.problems(pool)]
+        if len(bad) < 2:
+            raise
+        raise RunError(f"{len(bad)} files are no images: {some_of(bad)}") from error
 
 
 def fine_tune(
@@ -88,14 +108,14 @@ def fine_tune(
         parts = split(network)
         budget = Budget(data.cache_bytes)
         validation = ValidationBatches(
-            Decoded(data.validation),
+            Decoded(data.validation, data.limits),
             data.validation.labels,
             parts.backbone,
             size=data.size,
             pool=pool,
         )
         validation.keep(budget)
-        images = Decoded(data.training)
+        images = Decoded(data.training, data.limits)
         images.keep(budget, pool)
         for number in range(len(course.history) + 1, options.epochs + 1):
             training = TrainingBatches(

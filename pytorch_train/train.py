@@ -26,12 +26,30 @@ from pytorch_common import contract
 from pytorch_common.architectures import versions
 from pytorch_common.checkpoint import load_base_weights, save_net
 from pytorch_common.errors import RunError
-from pytorch_common.files import code_digest, hidden_note, tree_digest, write_atomically
+from pytorch_common.files import (
+    code_digest,
+    hidden_note,
+    lacking_classes,
+    passed_over_note,
+    printable,
+    some_of,
+    tree_digest,
+    write_atomically,
+)
 from pytorch_common.network import build_network
 from pytorch_common.preprocess import preprocessing
-from pytorch_common.script import answer, json_bytes, leave, note, run_facts, run_script
+from pytorch_common.script import (
+    add_image_limits,
+    answer,
+    image_limits,
+    json_bytes,
+    leave,
+    note,
+    run_facts,
+    run_script,
+)
 from pytorch_train.labelled import find_images
-from pytorch_train.loop import Course, Data, fine_tune
+from pytorch_train.loop import Course, Data, all_bad_images_named, fine_tune
 from pytorch_train.resume import Checkpoints
 
 start.settled()
@@ -46,9 +64,8 @@ def main(argv: Sequence[str]) -> int:
     options = settle(args)
     started = time.monotonic()
 
-    data = load_data(args.data, contract.IMAGE_SIZES[options.arch], args.cache_mb)
-    if passed_over := hidden_note(args.data):
-        note(passed_over)
+    data = load_data(args, contract.IMAGE_SIZES[options.arch])
+    note_passed_over(args.data, data)
     if problem := contract.batch_problem(options, len(data.training)):
         raise RunError(problem)
     classes = data.training.classes
@@ -58,18 +75,19 @@ def main(argv: Sequence[str]) -> int:
     network = build_network(options.arch, len(classes), options.method, base)
     note(
         f"{options.arch}, {options.method}: {len(data.training)} images to train, "
-        f"{len(data.validation)} to validate, classes {', '.join(classes)}, "
+        f"{len(data.validation)} to validate, classes {some_of(classes, len(classes))}, "
         f"{options.threads} threads"
     )
 
-    digests = {
-        "base_weights": base_sha256,
-        "data": tree_digest(args.data),
-        "code": code_digest(CODE, "pytorch_common", "pytorch_train"),
-    }
-    run = {**dataclasses.asdict(options), **digests, **versions()}
-    checkpoints = Checkpoints(args.net, run)
-    course = fine_tune(network, data, options, checkpoints, resume=args.resume)
+    with all_bad_images_named(data, options.threads):
+        digests = {
+            "base_weights": base_sha256,
+            "data": tree_digest(args.data),
+            "code": code_digest(CODE, "pytorch_common", "pytorch_train"),
+        }
+        run = {**dataclasses.asdict(options), **digests, **versions()}
+        checkpoints = Checkpoints(args.net, run)
+        course = fine_tune(network, data, options, checkpoints, resume=args.resume)
 
     net_sha256 = save_net(
         args.net,
@@ -131,6 +149,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         default=os.environ.get("TRAIN_CACHE_MB", contract.CACHE_MB),
         help="megabytes of images and features kept in memory; what does not fit is read again",
     )
+    add_image_limits(parser, "TRAIN")
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -142,7 +161,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     args.options = contract.TrainOptions(
         **{name: getattr(args, name) for name in contract.option_names()}
     )
-    if problems := args.options.problems():
+    if problems := [*args.options.problems(), *image_limits(args).problems()]:
         parser.error("; ".join(problems))
     if args.cache_mb < 0:
         parser.error(f"--cache-mb: expected 0 or more, got {args.cache_mb}")
@@ -168,23 +187,37 @@ def settle(args: argparse.Namespace) -> contract.TrainOptions:
     return dataclasses.replace(options, threads=threads)
 
 
-def load_data(data: Path, size: int, cache_mb: int) -> Data:
+def load_data(args: argparse.Namespace, size: int) -> Data:
     """Return the images to train and to validate on.
 
     Raises: RunError where DATA is no such tree or the two do not have the same classes.
     """
+    data: Path = args.data
     try:
         training, validation = find_images(data / "train"), find_images(data / "val")
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except OSError as error:
+        got = f"{error.strerror}: {printable(error.filename)}" if error.strerror else str(error)
         raise RunError(
-            f"{data}: expected train/CLASS/… and val/CLASS/… with images in each, got: {error}"
+            f"{data}: expected train/CLASS/… and val/CLASS/… with images in each, got: {got}"
         ) from error
-    if training.classes != validation.classes:
-        different = sorted(set(training.classes) ^ set(validation.classes))
-        raise RunError(f"{data}: not the same classes in train and val: {', '.join(different)}")
+    if different := sorted(set(training.classes) ^ set(validation.classes)):
+        lacking = lacking_classes(training.classes, validation.classes)
+        raise RunError(
+            f"{data}: not the same classes in train and val: {some_of(different)} ({lacking})"
+        )
     if problem := contract.classes_problem(training.classes):
         raise RunError(f"{data}: {problem}")
-    return Data(training, validation, size, cache_mb * MEGABYTE)
+    limits = image_limits(args)
+    return Data(training, validation, size, args.cache_mb * MEGABYTE, limits)
+
+
+def note_passed_over(folder: Path, data: Data) -> None:
+    """Say what lies in the data set and is not trained on."""
+    lines = [hidden_note(folder)]
+    for split, images in (("train", data.training), ("val", data.validation)):
+        lines.append(passed_over_note(folder / split, images.paths))
+    for line in filter(None, lines):
+        note(line)
 
 
 def make_record(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from pytorch_common.contract import TrainOptions, option_variable
+from pytorch_common.contract import ImageLimits, TrainOptions, option_variable
 from tests.conftest import PROJECT
 from workflow import building, images
 from workflow.errors import WorkflowError
@@ -95,6 +95,9 @@ def test_the_image_has_the_options_that_were_asked_for(chosen: Settings, weights
         "TRAIN_SEED": "9",
         "TRAIN_THREADS": "3",
         "TRAIN_CACHE_MB": "256",
+        "TRAIN_FILE_MB": "200",
+        "TRAIN_MEGAPIXELS": "64",
+        "TRAIN_SIDE": "100000",
         "TRAIN_EXPORT_NET": "1",
     }
 
@@ -111,7 +114,26 @@ def test_all_processors_become_a_number_when_the_image_is_built(
         "INFER_NET_SHA256": DIGEST,
         "INFER_TOP_K": "5",
         "INFER_THREADS": "7",
+        "INFER_FILE_MB": "200",
+        "INFER_MEGAPIXELS": "64",
+        "INFER_SIDE": "100000",
+        "INFER_IGNORE_PROFILES": "0",
     }
+
+
+def test_the_limits_of_an_image_are_built_in(chosen: Settings, weights: Path) -> None:
+    limits = ImageLimits(file_mb=5, megapixels=6, side=7)
+    asked = replace(chosen, limits=limits, infer=replace(chosen.infer, ignore_profiles=True))
+    train = images.train_build(asked, weights).arguments
+    infer = images.infer_build(asked, DIGEST).arguments
+    assert infer["INFER_IGNORE_PROFILES"] == "1"
+    for script, arguments in (("train", train), ("infer", infer)):
+        text = dockerfile("pytorch_train" if script == "train" else "pytorch")
+        for field in fields(ImageLimits):
+            name = f"{script}_{field.name}".upper()
+            assert arguments[name] == str(getattr(limits, field.name))
+            assert re.search(rf"^ARG {name}={field.default}$", text, re.M), name
+            assert re.search(rf"^    {name}=\$\{{{name}\}}( \\)?$", text, re.M), name
 
 
 def test_every_build_argument_is_one_of_the_dockerfile(chosen: Settings, weights: Path) -> None:

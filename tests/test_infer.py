@@ -15,6 +15,7 @@ import torch
 from pytorch_common.contract import TrainOptions
 from pytorch_common.network import build_network
 from pytorch_common.preprocess import preprocessing
+from tests import hostile
 from tests.conftest import PROJECT, paint
 
 
@@ -141,3 +142,67 @@ def test_what_a_person_can_mend_is_one_line(
     assert line in done.stderr.decode().splitlines()[-1]
     assert b"Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_one_bad_file_of_each_kind_is_a_line_and_the_others_are_answered(
+    net: Path, tmp_path: Path
+) -> None:
+    paint(tmp_path / "good.png", (9, 9, 9), 1)
+    paint(tmp_path / "::progress good.png", (9, 9, 9), 1)
+    for name, data in {**hostile.other_formats(), "cut.png": b"\x89PNG\r\n\x1a\n"}.items():
+        (tmp_path / name).write_bytes(data)
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "lost.png").symlink_to("nowhere")
+    bad = [*hostile.other_formats(), "cut.png", "pipe.png", "lost.png", "/dev/null", "~nobody.png"]
+    bad += ["x" * 300 + ".png", "/".join(["deep"] * 2000), "http://127.0.0.1:1/bee.jpg"]
+    names = ["good.png", *bad, "::progress good.png"]
+    listing = b"".join(name.encode() + b"\0" for name in names)
+    done = infer(net, tmp_path / "out", "--image", "-", stdin=listing, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, b"")
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) == len(names)
+    for name, line in zip(names, lines, strict=True):
+        assert line.startswith(f"{name}: ") and (": error: " in line) == (name in bad), line
+    assert "give files: no address is fetched" in lines[-2]
+    assert (tmp_path / "out" / "result.txt").read_bytes() == done.stdout
+
+
+def test_a_folder_says_what_it_passes_over_and_an_empty_one_its_name(
+    net: Path, tmp_path: Path
+) -> None:
+    paint(tmp_path / "in" / "b.png", (9, 9, 9), 1)
+    for name in ("1.heic", "2.heic", "notes.txt"):
+        (tmp_path / "in" / name).write_bytes(b"")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path)
+    (tmp_path / "none").mkdir()
+    done = infer(net, tmp_path / "out", "--image", "-", stdin=b"in\0none\0", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"in/b.png: ") and done.stdout.count(b"\n") == 1
+    assert done.stderr.decode().splitlines() == [
+        "in: passed over 2 .heic, 1 .txt",
+        "none: no images in it",
+    ]
+    done = infer(net, tmp_path / "out", "--image", "-", stdin=b"none\0", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[-1] == "error: no images in none"
+
+
+def test_profiles_are_applied_unless_they_are_to_be_ignored(net: Path, tmp_path: Path) -> None:
+    from tests.test_images import swapped_profile
+
+    hostile.picture().save(tmp_path / "x.png", icc_profile=swapped_profile())
+    hostile.picture().save(tmp_path / "plain.png")
+    names = [str(tmp_path / name) for name in ("x.png", "plain.png")]
+    applied = infer(net, tmp_path / "out", "--image", *names).stdout.splitlines()
+    ignored = infer(net, tmp_path / "out", "--image", *names, "--ignore-profiles").stdout
+    answers = [line.split(b": ", 1)[1] for line in [*applied, *ignored.splitlines()]]
+    assert answers[0] != answers[1] == answers[2] == answers[3]
+
+
+def test_the_limits_come_from_options_and_variables(net: Path, tmp_path: Path) -> None:
+    paint(tmp_path / "x.png", (9, 9, 9), 1)
+    image = ["--image", str(tmp_path / "x.png")]
+    done = infer(net, tmp_path / "out", *image, "--side=79")
+    assert done.returncode == 1 and b"80 x 60, the limit of a side is 79" in done.stdout
+    done = infer(net, tmp_path / "out", *image, "--side=0")
+    assert done.returncode == 2 and b"side: expected 1 or more, got 0" in done.stderr

@@ -25,7 +25,7 @@ from pytorch_common.contract import RECORD_SCHEMA
 from pytorch_common.errors import RunError
 from pytorch_common.network import build_network
 from tests.conftest import PROJECT, paint
-from tests.hostile import ARCH, NAN, WEIGHT, refusal, saved, spoilt
+from tests.hostile_nets import ARCH, NAN, WEIGHT, refusal, saved, spoilt
 from workflow import assets, classification, handover
 from workflow.errors import WorkflowError
 from workflow.settings import Settings

@@ -16,10 +16,11 @@ from pytorch_common.contract import (
     old_torch_problem,
 )
 from pytorch_common.errors import RunError
+from pytorch_common.images import read_image
 from pytorch_common.network import build_network
 from pytorch_common.preprocess import preprocessing
 from tests.conftest import paint
-from tests.hostile import ARCH, INF, NAN, WEIGHT, refusal, saved, spoilt
+from tests.hostile_nets import ARCH, INF, NAN, WEIGHT, refusal, saved, spoilt
 
 
 def with_description(content: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -195,8 +196,8 @@ def test_finite_weights_whose_answer_is_no_number_give_an_error_and_not_nan(
     (tmp_path / "net.pt").write_bytes(saved({**content, "state_dict": state}))
     paint(tmp_path / "red.png", (190, 40, 30), seed=1)
     net = load_net(tmp_path / "net.pt")
-    picture = (Path("red.png"), tmp_path / "red.png")
-    results = list(pytorchexample.classify(net, [picture], 1, 1))
+    picture = ("red.png", tmp_path / "red.png")
+    results = list(pytorchexample.classify(net, [picture], 1, 1, read_image))
     assert results == [{"image": "red.png", "error": "the network computes no number for it"}]
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pytorch_common.contract import ImageLimits
 from tests.conftest import paint
 from workflow import classification
-from workflow.classification import inner_name, staged
 from workflow.settings import GRAPHENE, GscSettings, InferSettings, Settings
+from workflow.staging import inner_name, staged
 
 
 @pytest.fixture
@@ -68,8 +69,8 @@ def test_hidden_names_in_a_folder_stay_here_and_are_counted(
         paint(here / name, (1, 2, 3), 1)
     with staged(["deep"], here) as folder:
         assert what_is_in(folder) == ["deep/b.png", "deep/er/c.JPG", "images.list"]
-    said = "deep: names with a leading dot are passed over (2 here)\n"
-    assert capsys.readouterr().err == said
+    said = ["deep: names with a leading dot are passed over (2 here)", "deep: passed over 1 .txt"]
+    assert capsys.readouterr().err.splitlines() == said
     with staged(["deep/._b.png"], here) as folder:  # whoever names it outright means it
         assert what_is_in(folder) == ["deep/._b.png", "images.list"]
 
@@ -107,6 +108,31 @@ def test_links_are_followed_and_their_targets_copied(here: Path) -> None:
     with staged(["link.png"], here) as folder:
         assert not (folder / "link.png").is_symlink()
         assert (folder / "link.png").read_bytes() == Path("../beside.png").read_bytes()
+
+
+def test_what_cannot_be_copied_cannot_be_read_inside_either(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("deep/pipe.png")
+    Path("deep/lost.png").symlink_to("nowhere")
+    with Path("large.png").open("wb") as file:
+        file.truncate(3_000_000)
+    names = ["deep", "large.png", "/dev/null", "x" * 300, "~nobody.png"]
+    with staged(names, here, ImageLimits(file_mb=2)) as folder:
+        assert listed(folder) == names
+        assert (folder / "deep" / "pipe.png").stat().st_mode & 0o777 == 0
+        assert (folder / "dev" / "null").stat().st_mode & 0o777 == 0
+        assert not (folder / "deep" / "lost.png").exists()
+        large = (folder / "large.png").stat()
+        assert (large.st_size, large.st_blocks) == (3_000_000, 0)
+    said = capsys.readouterr().err
+    assert "deep/pipe.png: not copied: not a plain file" in said
+    assert "/dev/null: not copied: not a plain file" in said
+
+
+def test_a_name_that_begins_like_a_home_may_be_a_files(here: Path) -> None:
+    assert classification.expand("~nobody-is-called-so.png") == ["~nobody-is-called-so.png"]
+    assert classification.expand("~/x.png") == [str(Path.home() / "x.png")]
 
 
 def test_nothing_is_left_after_an_error(here: Path) -> None:

@@ -230,3 +230,38 @@ def test_hidden_names_change_nothing_and_are_counted(
         for out in (tmp_path / "out", trained[0])
     )
     assert ours == usual
+
+
+def test_one_run_names_all_bad_images(
+    tiny_data: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    for number in range(11):
+        (data / "train" / "red" / f"bad{number:02}.png").write_text("no image")
+    (data / "val" / "red" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    for cache in ("0", "256"):
+        done = train(data, random_weights, tmp_path / "out", f"--cache-mb={cache}")
+        assert done.returncode == 1
+        line = done.stderr.splitlines()[-1]
+        assert line.startswith("error: 12 files are no images: ")
+        for number in range(10):
+            assert f"red/bad{number:02}.png: not an image that Pillow can read" in line
+        assert line.endswith(" and 2 more")
+
+
+def test_classes_that_look_like_our_marks_are_trained_and_shown(
+    tiny_data: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    data, names = tmp_path / "data", {"red": "::progress {}", "green": "error: ä"}
+    for split in ("train", "val"):
+        for name, shown in names.items():
+            shutil.copytree(tiny_data / split / name, data / split / shown)
+    (data / "val" / "error: ä" / "notes.txt").write_text("")
+    done = train(data, random_weights, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"{data / 'val'}: passed over 1 .txt"
+    assert "classes ::progress {}, error: ä, 1 threads" in lines[1]
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert record["classes"] == sorted(names.values())

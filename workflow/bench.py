@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from workflow import classification, comparisons, model, seeds, training
+from workflow import classification, comparisons, image_bench, model, seeds, training
 from workflow.commands import shell_line, show
 from workflow.comparisons import METHODS, Row
 from workflow.errors import WorkflowError
@@ -36,6 +36,7 @@ def bench(
         "classify": comparisons.compare_classifying,
         "accuracy": partial(seeds.compare_accuracy, methods),
         "scale": partial(comparisons.compare_scale, methods),
+        "images": image_bench.read_images,
     }
     if what not in kinds:
         raise WorkflowError(f"what: expected one of {', '.join(kinds)}, got {what}")
@@ -54,6 +55,9 @@ def bench(
 
 def timed_lines(settings: Settings, what: str, methods: Sequence[str]) -> list[str]:
     """Return the shell commands of one round, to be timed by hand."""
+    if what == "images":
+        command = ["python", str(image_bench.SCRIPT), *image_bench.arguments(settings)]
+        return [f"time {shell_line(command, environment={'PYTHONPATH': str(PROJECT)})}"]
     if what == "classify":
         image = settings.data.dir / "val"
         yard = shell_line(["python", BENCHMARKS / "single_image.py", settings.infer.net, image])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import glob
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from pytorch_common.contract import (
     HANDOVER_DIR,
-    IMAGE_SUFFIXES,
     IN_DIR,
     LIST_FILE,
     NET_FILE,
@@ -21,7 +18,6 @@ from pytorch_common.contract import (
     RESULT_JSON_FILE,
     RESULT_TEXT_FILE,
 )
-from pytorch_common.files import hidden_note, is_hidden
 from workflow import backends, enclaves, gsc, preflight, run
 from workflow.commands import shell_line, show, unquoted
 from workflow.containers import ContainerSpec, Mount, docker_run
@@ -40,6 +36,7 @@ from workflow.notes import answer_json, note
 from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.paths import shown
 from workflow.settings import GRAPHENE, PROJECT, InferSettings, Settings
+from workflow.staging import inner_name, staged
 
 
 def classify(
@@ -69,7 +66,7 @@ def classify(
     if line := not_handed_over(settings):
         note(line)
     if backend == "native":
-        status = _classify_native(infer, names, quiet=as_json or quiet)
+        status = _classify_native(settings, names, quiet=as_json or quiet)
     else:
         status = _classify_in_container(settings, backend, names, quiet=as_json or quiet)
     if as_json and (infer.out / RESULT_JSON_FILE).is_file():
@@ -95,11 +92,16 @@ def check_opens(settings: Settings, backend: str) -> None:
         )
 
 
-def infer_args(infer: InferSettings, net_sha256: str) -> list[str]:
+def infer_args(settings: Settings, net_sha256: str) -> list[str]:
     """Return the script's arguments; the images' names come on standard input."""
+    infer = settings.infer
+    limits = dataclasses.asdict(settings.limits).items()
     return [
         *(f"--net={shown(infer.net)}", f"--net-sha256={net_sha256}", f"--out={shown(infer.out)}"),
-        *(f"--top-k={infer.top_k}", f"--threads={infer.threads}", "--image", "-"),
+        *(f"--top-k={infer.top_k}", f"--threads={infer.threads}"),
+        *(f"--{name.replace('_', '-')}={value}" for name, value in limits),
+        *(["--ignore-profiles"] if infer.ignore_profiles else []),
+        *("--image", "-"),
     ]
 
 
@@ -130,7 +132,7 @@ def classify_lines(settings: Settings, backend: str, names: Sequence[str]) -> li
     infer = settings.infer
     if backend == "native":
         listing = shell_line(["printf", r"%s\0", *names])
-        command = ["python", shown(run.INFER_SCRIPT), *infer_args(infer, DIGEST_IN_SHELL)]
+        command = ["python", shown(run.INFER_SCRIPT), *infer_args(settings, DIGEST_IN_SHELL)]
         environment = {"PYTHONPATH": str(PROJECT)}
         line = shell_line(command, environment=environment, stdin=listing)
         return [digest_line(infer), unquoted(line)]
@@ -150,7 +152,7 @@ def classify_lines(settings: Settings, backend: str, names: Sequence[str]) -> li
 
 
 def _copy_line(name: str, target: Path) -> str:
-    if not Path(name).is_dir():
+    if not os.path.isdir(name):  # noqa: PTH112 - a Path raises for a name that is too long
         return shell_line(["install", "-D", "-m", "644", name, target])
     make = shell_line(["mkdir", "-p", target.parent])
     return f"{make} && {shell_line(['cp', '-r', name, target])}"
@@ -165,33 +167,6 @@ def expand(image: str) -> list[str]:
     if glob.has_magic(path) and not os.path.lexists(path):
         return sorted(glob.glob(path, recursive=True)) or [path]  # noqa: PTH207 - absolute too
     return [path]
-
-
-def inner_name(name: str) -> str:
-    """Return the name under which the script looks for the image below /in, and shows it.
-
-    The person's own, but for one that leads upwards, which becomes absolute.
-    """
-    return os.path.abspath(name) if os.pardir in Path(name).parts else name  # noqa: PTH100
-
-
-@contextlib.contextmanager
-def staged(names: Sequence[str], beside: Path) -> Iterator[Path]:
-    """Yield a folder with copies of the images, readable for the container, and their list.
-
-    A name that leads to nothing stays in the list alone, so that the result says so.
-    """
-    beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".in-", dir=beside) as temporary:
-        folder = Path(temporary)
-        inside = [inner_name(name) for name in names]
-        for name, inner in zip(names, inside, strict=True):
-            _stage(Path(name), folder / inner.lstrip("/"))
-        listing = b"".join(os.fsencode(inner) + b"\0" for inner in inside)
-        (folder / LIST_FILE).write_bytes(listing)
-        for path in (folder, *folder.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        yield folder
 
 
 def clean_results(settings: Settings) -> None:
@@ -227,11 +202,11 @@ def clean_lines(infer: InferSettings) -> list[str]:
     return [shell_line(["rm", "-f", infer.out / RESULT_TEXT_FILE, infer.out / RESULT_JSON_FILE])]
 
 
-def _classify_native(infer: InferSettings, names: Sequence[str], *, quiet: bool) -> int:
-    net_sha256 = accepted_net(infer.net)
-    clean_result(infer)
+def _classify_native(settings: Settings, names: Sequence[str], *, quiet: bool) -> int:
+    net_sha256 = accepted_net(settings.infer.net)
+    clean_result(settings.infer)
     stdin = b"".join(os.fsencode(name) + b"\0" for name in names)
-    args = infer_args(infer, net_sha256)
+    args = infer_args(settings, net_sha256)
     return run.run_native(str(run.INFER_SCRIPT), args, stdin=stdin, quiet=quiet)
 
 
@@ -247,20 +222,9 @@ def _classify_in_container(
     who = run.this_person()
     is_sealed = backends.seals(settings, backend)
     folders = [infer.out, *([encrypted_net(infer.net.parent).parent] if is_sealed else [])]
-    with staged(names, infer.out.parent) as images, run.lent(folders, who) as user:
+    with (
+        staged(names, infer.out.parent, settings.limits) as images,
+        run.lent(folders, who) as user,
+    ):
         spec = infer_spec(settings, backend, image, user=user, images=images, arguments=arguments)
         return run.run_container(spec, backend, quiet=quiet)
-
-
-def _stage(source: Path, target: Path) -> None:
-    """Copy a file, or the images of a folder, to where the script looks for it."""
-    if source.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        if passed_over := hidden_note(source):
-            note(passed_over)
-        for path in [path for path in source.rglob("*") if not is_hidden(path, source)]:
-            if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
-                _stage(path, target / path.relative_to(source))
-    elif source.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)

@@ -70,8 +70,10 @@ def compare_classifying(settings: Settings, rounds: int) -> list[Row]:
     images = [str(path) for path in dataset.image_files(settings.data.dir / "val")]
     rows, net = [], str(settings.infer.net)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        infer = replace(settings.infer, out=Path(folder))
-        args = [*classification.infer_args(infer, net_sha256)[:-1], *images]
+        # The yardstick, as training, applies no profile.
+        infer = replace(settings.infer, out=Path(folder), ignore_profiles=True)
+        chosen_settings = replace(settings, infer=infer)
+        args = [*classification.infer_args(chosen_settings, net_sha256)[:-1], *images]
         for name, chosen in (("one image, from cold", images[:1]), ("all in one call", images)):
             yards, owns = [], []
             for number in range(rounds):

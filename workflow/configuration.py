@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from pytorch_common.contract import ImageLimits
 from workflow import config_files
 from workflow.config_files import Entry, Section
 from workflow.errors import WorkflowError
@@ -35,6 +36,7 @@ _SECTIONS: dict[str, Any] = {
     "data": DataSettings(),
     "train": TrainSettings(),
     "infer": InferSettings(),
+    "limits": ImageLimits(),
     "machine": MachineSettings(),
     "image": ImageSettings(),
     "gsc": GscSettings(),

@@ -6,8 +6,15 @@ import functools
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pytorch_common.contract import DATA_SUFFIXES, TrainOptions, batch_problem
-from pytorch_common.files import is_hidden, list_files, sha256_file
+from pytorch_common.contract import DATA_SUFFIXES, TrainOptions, batch_problem, classes_problem
+from pytorch_common.files import (
+    is_hidden,
+    lacking_classes,
+    list_files,
+    printable,
+    sha256_file,
+    some_of,
+)
 from workflow import assets, ownership
 from workflow.download import fetch as fetch_file
 from workflow.errors import WorkflowError
@@ -109,12 +116,22 @@ def check(data: DataSettings) -> None:
     if train != val or len(train) < 2:
         raise WorkflowError(
             f"{data.dir}: expected the same two or more class folders in train/ and val/, got "
-            f"{_names(train)} and {_names(val)}"
+            f"{_different(train, val)}"
         )
-    for split in ("train", "val"):
-        for name in train:
-            if not image_files(data.dir / split / name):
-                raise WorkflowError(f"{data.dir / split / name}: no images in it")
+    if problem := classes_problem(train):
+        raise WorkflowError(f"{data.dir}: {problem}")
+    try:
+        empty = [
+            data.dir / split / name
+            for split in ("train", "val")
+            for name in train
+            if not image_files(data.dir / split / name)
+        ]
+    except OSError as error:
+        raise WorkflowError(f"{error.filename}: {error.strerror}") from error
+    if empty:
+        others = f", nor in {some_of(empty[1:], NAMED_AT_MOST)}" if empty[1:] else ""
+        raise WorkflowError(f"{empty[0]}: no images in it{others}")
 
 
 def check_trainable(data: DataSettings, options: TrainOptions) -> None:
@@ -135,10 +152,8 @@ def check_hymenoptera(root: Path) -> None:
     Raises: WorkflowError naming the files that differ.
     """
     if different := differences(root):
-        more = len(different) - NAMED_AT_MOST
-        named = ", ".join(different[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
         raise WorkflowError(
-            f"{root} is not hymenoptera_data: {named}; "
+            f"{root} is not hymenoptera_data: {some_of(different, NAMED_AT_MOST)}; "
             "run: inv fetch-hymenoptera, or give your own images with --data"
         )
 
@@ -204,8 +219,11 @@ def _is_expected(path: PurePosixPath) -> bool:
     return str(path) in checksums()
 
 
-def _names(names: list[str]) -> str:
-    return ", ".join(names) or "none"
+def _different(train: list[str], val: list[str]) -> str:
+    """Return the classes of both, or of many classes those that one of them lacks."""
+    if max(len(train), len(val)) <= NAMED_AT_MOST:
+        return " and ".join(", ".join(map(printable, names)) or "none" for names in (train, val))
+    return f"{len(train)} and {len(val)}: {lacking_classes(train, val)}"
 
 
 def _run_or_do(mend: str) -> str:

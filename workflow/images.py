@@ -153,6 +153,8 @@ def infer_build(settings: Settings, net_sha256: str) -> Build:
         NET_SHA256_VARIABLE: net_sha256,
         "INFER_TOP_K": str(settings.infer.top_k),
         "INFER_THREADS": str(settings.infer.threads or available_threads()),
+        "INFER_IGNORE_PROFILES": "1" if settings.infer.ignore_profiles else "0",
+        **_limits(settings, "INFER"),
     }
     files = {**_code("pytorch_common", "pytorch_infer"), dockerfile: PROJECT / dockerfile}
     return Build(image_name(settings, INFER), dockerfile, arguments, files)
@@ -169,8 +171,15 @@ def train_environment(settings: Settings) -> dict[str, str]:
     return {
         **{option_variable(name): str(value) for name, value in values.items()},
         option_variable("cache_mb"): str(settings.train.cache_mb),
+        **_limits(settings, "TRAIN"),
         EXPORT_VARIABLE: "1" if settings.train.export_net else "0",
     }
+
+
+def _limits(settings: Settings, script: str) -> dict[str, str]:
+    """Return the variables that say how large an image the script reads."""
+    limits = dataclasses.asdict(settings.limits)
+    return {f"{script}_{name.upper()}": str(value) for name, value in limits.items()}
 
 
 def differing_options(

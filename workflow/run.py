@@ -163,7 +163,7 @@ def run_container(spec: ContainerSpec, backend: str, *, quiet: bool = False) -> 
             lines(line)
         elif not quiet:
             lines.close()
-            answer(line.removeprefix(ANSWER_PREFIX))
+            answer(line.removeprefix(ANSWER_PREFIX) if backend in backends.SHIELDED else line)
 
     try:
         ended = docker_containers.run(spec, stdout, lines)

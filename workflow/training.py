@@ -99,6 +99,7 @@ def train_args(settings: Settings, weights: Path | None) -> list[str]:
     options["cache_mb"] = settings.train.cache_mb
     if known := model.known_sha256(settings, weights):
         options["weights_sha256"] = known
+    options.update(dataclasses.asdict(settings.limits))
     return [
         f"--{name.replace('_', '-')}={shown(value) if isinstance(value, Path) else value}"
         for name, value in {**paths, **options}.items()
