@@ -50,12 +50,11 @@ JPEG_TIMES = 8
 """Of a JPEG that many times the pixels are looked at, reduced while they are decoded."""
 COEFFICIENT_BYTES = 250_000_000
 """A JPEG in several scans is held whole as numbers of two bytes before its pixels are made."""
-SCANS = 100
-"""A progressive JPEG has some ten; each is work on all of the image."""
+SCAN_PIXELS = 2_000_000_000
+"""A progressive JPEG has some ten scans; each is work on all of the image."""
 STRIPS = 200_000
 STRIP_BYTES = 256_000_000
 """Of a TIFF: the reader goes through all strips or tiles in Python, and may hold one of them."""
-
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -90,8 +89,8 @@ def read_image(
 ) -> Image.Image:
     """Return the image as 8-bit RGB, turned as its EXIF orientation says.
 
-    With ``to_srgb`` the colours of a profile other than sRGB are brought to it. A JPEG of more
-    pixels than the limit is reduced to a half, a quarter or an eighth of its sides.
+    With ``to_srgb`` the colours of a profile other than sRGB are brought to it. One of more than
+    WHOLE_PIXELS comes at a half of its sides, a JPEG at a half, a quarter or an eighth.
 
     Raises: ImageError with the reason: not there, no image, cut short, too large.
     """
@@ -229,5 +228,6 @@ def _check_scans(image: Any, data: bytes) -> None:
     share = sum(across * down for across, down in sampling) / max(most, 1)
     if 2 * share * image.width * image.height > COEFFICIENT_BYTES:
         raise ImageError(f"too large for a progressive JPEG: {image.width} x {image.height}")
-    if data.count(b"\xff\xda", start) > SCANS:
+    scans = 1 + data.count(b"\xff\xda", start)
+    if scans * max(image.width * image.height, 1_000_000) > SCAN_PIXELS:
         raise ImageError(BUSY)

@@ -34,7 +34,7 @@ def read_tags(data: bytes) -> Tags:
         (start,) = struct.unpack_from(order + address, data, room)
         (number,) = struct.unpack_from(order + ("Q" if room == 8 else "H"), data, start)
         first, step = start + (8 if room == 8 else 2), entry.size + room
-        for place in range(first, min(first + step * number, len(data)), step):
+        for place in range(first, min(first + step * min(number, 0xFFFF), len(data)), step):
             tag, kind, count = entry.unpack_from(data, place)
             place += entry.size
             values = struct.Struct(order + _KINDS.get(kind, "B"))

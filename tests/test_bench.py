@@ -7,11 +7,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import hostile
 from tests.conftest import PROJECT
-from workflow import bench, comparisons, dataset, handover, measure, seeds, training
+from workflow import bench, comparisons, dataset, handover, image_bench, measure, seeds, training
 from workflow.errors import WorkflowError
 from workflow.measure import Measured
 from workflow.seeds import Outcome
@@ -108,7 +110,12 @@ def test_results_must_agree() -> None:
 @pytest.mark.parametrize(
     ("what", "rounds", "method", "line"),
     [
-        ("speed", 1, "", "what: expected one of train, classify, accuracy, scale, got speed"),
+        (
+            "speed",
+            1,
+            "",
+            "what: expected one of train, classify, accuracy, scale, images, got speed",
+        ),
         ("train", 0, "", "rounds: expected 1 or more, got 0"),
         ("train", 1, "scratch", "method: expected one of feature-extract, full, got scratch"),
     ],
@@ -183,3 +190,39 @@ def test_the_limit_is_the_time_of_the_passes() -> None:
     figures = json.loads(done.stdout)
     assert figures["val_passes"] == "once"
     assert 0 < figures["val_s"] < figures["train_s"]
+
+
+def test_a_folder_of_anything_is_read_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("other_formats", "seeds"):
+        for name, data in getattr(hostile, kind)().items():
+            (tmp_path / f"{kind}-{name}").write_bytes(data)
+    chosen = Settings(data=DataSettings(dir=tmp_path))
+    bench.bench(chosen, "images", rounds=1, as_json=True)
+    rows = {row["outcome"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["all"]["files"] == len(hostile.other_formats()) + len(hostile.seeds())
+    assert rows["read"]["files"] == len(hostile.seeds())
+    assert rows["not an image that Pillow can read"]["files"] == 6
+    assert any(outcome.startswith("PostScript") for outcome in rows)
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ({"outcome": "TRACEBACK: KeyError: 3"}, "1 of 2 files: x.jpg: TRACEBACK: KeyError: 3"),
+        ({"outcome": "CRASHED: signal 11"}, "x.jpg: CRASHED: signal 11"),
+        ({"seconds": 10.5}, r"x.jpg: read \(10.5 s, 1.0 MB\)"),
+        ({"mb": 1100.0}, r"x.jpg: read \(0.1 s, 1100.0 MB\)"),
+        (None, "no files in it"),
+    ],
+)
+def test_what_must_not_come_of_an_image_fails_the_command(
+    said: dict[str, Any] | None, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = {"file": "x.jpg", "outcome": "read", "seconds": 0.1, "mb": 1.0}
+    found = [] if said is None else [good, {**good, **said}]
+    run = Measured(1, 1, 1, json.dumps(found))
+    monkeypatch.setattr(image_bench, "ours", lambda script, args: run)
+    with pytest.raises(WorkflowError, match=line):
+        image_bench.read_images(Settings(data=DataSettings(dir=tmp_path)), 1)

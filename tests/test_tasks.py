@@ -156,3 +156,16 @@ def test_a_failing_check_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(WorkflowError) as caught:
         quality.test(only="x")
     assert caught.value.code == 3
+
+
+def test_fuzzing_reads_ten_times_as_many_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
+    from workflow import quality
+
+    ran: list[tuple[list[str], str]] = []
+    monkeypatch.setenv("FUZZ_INPUTS", "")
+    monkeypatch.delenv("FUZZ_INPUTS")
+    monkeypatch.setattr(
+        quality, "_run", lambda command: ran.append((command[3:], os.environ["FUZZ_INPUTS"]))
+    )
+    quality.fuzz()
+    assert ran == [(["tests/test_hostile_images.py", "-k", "mutants"], "20000")]
