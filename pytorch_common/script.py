@@ -27,7 +27,8 @@ from pytorch_common.contract import (
     running_backend,
 )
 from pytorch_common.errors import RunError
-from pytorch_common.files import place_problem, printable
+from pytorch_common.files import printable
+from pytorch_common.places import place_problem
 
 PROGRESS_INTERVAL_S = 0.2
 ATTESTATION_TYPE = Path("/dev/attestation/attestation_type")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import tasks
-from pytorch_common import files
+from pytorch_common import files, places
 from pytorch_common.checkpoint import save_net
 from pytorch_common.contract import RECORD_SCHEMA
 from pytorch_common.network import build_network
@@ -203,11 +203,11 @@ def test_a_bug_keeps_its_traceback(error: OSError) -> None:
 def test_outside_the_project_nothing_is_said_of_chown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files.os, "access", lambda path, mode: False)
-    monkeypatch.setattr(files.os, "getuid", lambda: STRANGER)
+    monkeypatch.setattr(places.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(places.os, "getuid", lambda: STRANGER)
     error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "none" / "x"))
-    owner = files._user_name(tmp_path.stat().st_uid)
-    assert files.place_problem(error, PROJECT) == (
+    owner = places._user_name(tmp_path.stat().st_uid)
+    assert places.place_problem(error, PROJECT) == (
         f"{error.filename}: Permission denied: {tmp_path} belongs to {owner}; name another place"
     )
 
