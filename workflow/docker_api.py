@@ -19,7 +19,7 @@ from workflow import docker_config
 from workflow.docker_config import credentials, errors_in_one_line, one_line
 from workflow.errors import WorkflowError
 from workflow.images import LABEL
-from workflow.notes import note
+from workflow.notes import note, plain
 
 OnLine = Callable[[str], None]
 
@@ -137,7 +137,8 @@ def build(
             if "error" in chunk:
                 shown = "".join(f"  | {line}\n" for line in tail)
                 raise WorkflowError(f"{shown}{tag}: docker build: {one_line(chunk['error'])}")
-            for line in str(chunk.get("stream", "")).splitlines():
+            # The daemon colours what a step writes to standard error, and programs colour more.
+            for line in plain(str(chunk.get("stream", ""))).splitlines():
                 if line.strip():
                     tail = [*tail, line][-LOG_TAIL_LINES:]
                     on_line(line)

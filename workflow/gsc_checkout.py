@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pytorch_common.files import sha256_file, write_atomically
 from workflow import gsc, shell
-from workflow.building import BuildLog
+from workflow.build_log import BuildLog
 from workflow.commands import shell_line, show
 from workflow.download import Asset, fetch
 from workflow.errors import WorkflowError
-from workflow.notes import note
+from workflow.notes import note, plain
 from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.settings import GRAPHENE, PROJECT, GscSettings, Settings
 
@@ -72,8 +72,8 @@ def run_gsc(command: list[str], checkout: GscSettings, what: str) -> list[str]:
     log = BuildLog(what)
 
     def take(line: str) -> None:
-        lines.append(line)
-        log(line)
+        lines.append(plain(line))
+        log(lines[-1])
 
     try:
         status = shell.stream_both(command, take, cwd=checkout.dir, env=environment())
