@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,13 +46,23 @@ main()
 """
 
 
-def install(checkout: Path) -> None:
-    """Make a checkout of it, configured."""
+def install(checkout: Path) -> str:
+    """Make a checkout of it, configured; return its commit."""
     checkout.mkdir(parents=True)
     script = checkout / "gsc"
     script.write_text(LAUNCHER.format(project=str(Path(__file__).resolve().parents[1])))
     script.chmod(0o755)
+    (checkout / ".gitignore").write_text("/calls\n/behave\n/config.yaml\n/build\n")
     (checkout / "config.yaml").write_text("Gramine: {Image: none}\n")
+    for words in (
+        ("init", "--quiet"),
+        ("add", "--all"),
+        ("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "-m", "x"),
+    ):
+        subprocess.run(["git", *words], cwd=checkout, check=True)
+    asked = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(asked, cwd=checkout, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def say(text: str) -> None:

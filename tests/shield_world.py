@@ -99,12 +99,13 @@ def world(
     """Yield it, and take away every image that was made in it."""
     folder = tmp_path_factory.mktemp("shield")
     names = [f"shieldtest_{role}{os.getpid()}-{next(_NUMBERS)}" for role in ("train", "infer")]
+    commit = gsc_stand_in.install(folder / "gsc")
+    key = write_key(folder / "key.pem", pem(signing_key))
     settings = Settings(
         image=ImageSettings(train=names[0], infer=names[1]),
         machine=MachineSettings(backend="sgx"),
-        gsc=GscSettings(dir=folder / "gsc", key=write_key(folder / "key.pem", pem(signing_key))),
+        gsc=GscSettings(dir=folder / "gsc", commit=commit, key=key),
     )
-    gsc_stand_in.install(settings.gsc.dir)
     manifests = folder / "manifests"
     shutil.copytree(manifest.MANIFESTS, manifests)
     with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow import backends, enclaves, gsc, manifest, shell
+from workflow import backends, enclaves, gsc, gsc_checkout, manifest
 from workflow.checks import Check
 from workflow.errors import WorkflowError
 from workflow.images import ROLES, image_name
@@ -78,11 +78,11 @@ def gsc_check(settings: Settings) -> Check:
     """Look for GSC, and at which commit it is."""
     if problem := backends.gsc_problem(settings.gsc):
         return Check("gsc", "missing", problem.split(" (")[0], "inv gsc-setup")
-    done = shell.capture(["git", "-C", str(settings.gsc.dir), "rev-parse", "HEAD"])
-    commit = done.stdout.strip()
-    if commit != gsc.COMMIT:
-        found = f"{settings.gsc.dir} at {commit[:12] or 'no commit'}, tried with {gsc.COMMIT[:12]}"
-        return Check("gsc", "ok", found)
+    commit = gsc_checkout.version(settings.gsc)
+    if problem := gsc.version_problem(settings.gsc, commit):
+        return Check("gsc", "missing", *problem.split("; run: "))
+    if untried := gsc.untried(settings.gsc):
+        return Check("gsc", "insecure", untried, "take gsc.commit out of the settings")
     return Check("gsc", "ok", f"{settings.gsc.dir} at {commit[:12]}")
 
 
