@@ -159,7 +159,7 @@ def test_without_a_registry_the_line_names_the_setting(tiny_image: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("/none", "Could not find the file /none"), ("/etc", "/etc is no file")]
+    ("path", "reason"), [("/none", "has no file /none"), ("/etc", "/etc is no file")]
 )
 def test_what_cannot_be_read_in_an_image_is_one_line(
     path: str, reason: str, tiny_image: str, left: list[Any]

@@ -373,3 +373,11 @@ def test_dry_nothing_is_looked_at(
     docker.is_here = False
     pipeline.run_all(replace(in_backend(ready, "sgx"), dry=True), ["/no/bee.jpg"])
     assert "docker run" in capsys.readouterr().out
+
+
+def test_a_key_that_is_named_and_missing_stops_before_the_first_step(
+    ready: Settings, tmp_path: Path
+) -> None:
+    typo = replace(ready.gsc, key=tmp_path / "TYPO.pem")
+    with pytest.raises(WorkflowError, match=r"no signing key .*/TYPO\.pem; name one that is there"):
+        preflight.check_key(typo, typo.key)

@@ -9,7 +9,7 @@ import pytest
 from pytorch_common.contract import INSECURE_VARIABLE
 from tests.conftest import SOCKETS
 from tests.shield_world import World, world
-from workflow import docker_api, enclaves, gsc, manifest, shield_checks, shielding
+from workflow import docker_api, enclaves, gsc, manifest, shield_checks, shielding, signatures
 from workflow.errors import WorkflowError
 
 __all__ = ["world"]
@@ -51,7 +51,7 @@ def test_an_older_signed_image_is_not_taken_for_a_new_one(shielded: World) -> No
         assert refusal(shielded) == f"{signed} is not here; {sign}"
         docker_api.tag(kept, signed)
         assert refusal(shielded) == f"{signed} is an older one; {sign}"
-        shielding.sign(shielded.settings, "sgx", ["train"])
+        signatures.sign(shielded.settings, "sgx", ["train"])
         # What GSC listed in another order and with other hosts measures to the same.
         assert enclaves.measure(shielded.settings.gsc, name) == measured
     finally:
@@ -87,7 +87,7 @@ def test_an_insecure_option_that_was_asked_for_is_marked_and_shown(
     marks = ["debug-enclave", "export-net", "insecure-args"]
     for option in marks:
         assert f"{gsc.unsigned_name(name)}: insecure option {option}, as asked for\n" in said
-    build = shielded.calls()[-3]
+    build = shielded.calls()[-1]
     assert build == f"build --insecure-args --rm {name} {shielded.manifests}/pytorch_train.manifest"
     assert enclaves.insecure_options(name) == marks
     # Who only runs it need not name them again.
@@ -112,9 +112,11 @@ def test_an_insecure_manifest_is_refused_by_name_and_what_gsc_made_of_it_cannot_
             "take it out, or admit it by name: inv gsc-build --insecure host-env"
         )
         with pytest.raises(WorkflowError) as caught:
-            shielding.sign(shielded.settings, "sgx", ["train"])
+            signatures.sign(shielded.settings, "sgx", ["train"])
         unsigned = gsc.unsigned_name(shielded.name())
-        assert caught.value.message == f"{unsigned} was not settled; run: inv gsc-build"
+        assert caught.value.message == (
+            f"{unsigned} was not settled; run: inv gsc-build --image train --backend sgx"
+        )
         assert shielded.signed() is None
         assert "was made from another" in refusal(shielded)
         shielding.build(shielded.changed(insecure="host-env"), "sgx", ["train"])

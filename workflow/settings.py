@@ -183,6 +183,11 @@ class GscSettings:
     """Insecure options that are admitted, by name, with commas between them."""
 
     @property
+    def key_is_named(self) -> bool:
+        """Tell whether the key is one that a person named: then it is never made."""
+        return self.key != GscSettings().key
+
+    @property
     def admitted(self) -> frozenset[str]:
         """Return the insecure options that are admitted."""
         return frozenset(name.strip() for name in self.insecure.split(",") if name.strip())
