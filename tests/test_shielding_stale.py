@@ -58,6 +58,41 @@ def test_an_older_signed_image_is_not_taken_for_a_new_one(shielded: World) -> No
         docker_api.remove_image(kept)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "RUN true > /tmp/more",
+        "COPY Dockerfile /app/more",
+        "ENV LD_PRELOAD=/more.so",
+        'ENTRYPOINT ["/bin/sh"]',
+        "CMD more",
+        "USER root",
+        "WORKDIR /tmp",
+        "VOLUME /app",
+        "LABEL enclave-finetune.insecure=none",
+        "LABEL more=yes",
+    ],
+)
+def test_an_image_that_was_changed_after_it_was_signed_is_refused(
+    change: str, shielded: World
+) -> None:
+    signed, kept = gsc.signed_name(shielded.name()), f"{shielded.settings.image.infer}-kept"
+    docker_api.tag(signed, kept)
+    try:
+        dockerfile = f"FROM {kept}\n{change}\n".encode()
+        docker_api.build_files(
+            {"Dockerfile": dockerfile}, tag=signed, labels={}, on_line=lambda line: None
+        )
+        assert refusal(shielded) == (
+            f"{signed} is not as it was signed: a layer, a variable or a label was added or "
+            "changed; run: inv sign --image train --backend sgx"
+        )
+        docker_api.tag(kept, signed)
+        assert enclaves.current_image(shielded.settings, "train", "sgx") == signed
+    finally:
+        docker_api.remove_image(kept)
+
+
 def test_an_image_of_other_manifests_is_refused(shielded: World) -> None:
     for name in ("pytorch_train.manifest", "finish.toml", "sgx.toml"):
         path = shielded.manifests / name
