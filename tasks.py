@@ -14,6 +14,7 @@ from workflow import (
     images,
     pipeline,
     shielding,
+    signatures,
     tool_tasks,
     training,
 )
@@ -127,7 +128,7 @@ def gsc_build(ctx, insecure, image="all", backend=None, insecure_args=False):
 def sign(ctx, image="all", backend=None, key=None):
     """5. Sign the shielded images."""
     chosen = configuration.read(ctx.config, {"machine.backend": backend, "gsc.key": key})
-    shielding.sign(chosen, shielding.mode(chosen), images.roles(image))
+    signatures.sign(chosen, shielding.mode(chosen), images.roles(image), key_flag=key)
 
 
 @task(

@@ -5,7 +5,7 @@ after gsc.py at the commit that this project was run with. It makes no enclave: 
 the SHA-256 of the manifest, its signature a JSON file.
 
 A file ``behave`` beside it makes it fail in one of the ways of BEHAVIOURS; ``calls`` beside it
-lists what it was called with.
+lists what it was called with. Gramine's signer is a shell script in the images that it makes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import signal
-import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,18 +23,16 @@ import docker
 import tomli
 import tomli_w
 import yaml
-from cryptography.hazmat.primitives import serialization
 
 from tests.gsc_stand_in_parts import (
     APP_FILES,
     BIN,
     PACKAGES,
+    SIGNER,
     find,
     finished_manifest,
-    key_problem,
     make_image,
     read_file,
-    signature,
 )
 
 LAUNCHER = """#!/usr/bin/env python3
@@ -45,13 +43,23 @@ main()
 """
 
 
-def install(checkout: Path) -> None:
-    """Make a checkout of it, configured."""
+def install(checkout: Path) -> str:
+    """Make a checkout of it, configured; return its commit."""
     checkout.mkdir(parents=True)
     script = checkout / "gsc"
     script.write_text(LAUNCHER.format(project=str(Path(__file__).resolve().parents[1])))
     script.chmod(0o755)
+    (checkout / ".gitignore").write_text("/calls\n/behave\n/config.yaml\n/build\n")
     (checkout / "config.yaml").write_text("Gramine: {Image: none}\n")
+    for words in (
+        ("init", "--quiet"),
+        ("add", "--all"),
+        ("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "-m", "x"),
+    ):
+        subprocess.run(["git", *words], cwd=checkout, check=True)
+    asked = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(asked, cwd=checkout, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def say(text: str) -> None:
@@ -93,6 +101,7 @@ def build(args: argparse.Namespace, client: Any) -> None:
     files = {
         f"{APP_FILES}/entrypoint.manifest": tomli_w.dumps(made).encode(),
         f"{BIN}/gramine-manifest-check": b"#!/bin/sh\ntest -s $1\n",
+        f"{BIN}/gramine-sgx-sign": SIGNER.encode(),
         f"{PACKAGES}/empty": b"",
     }
     entrypoint = f'ENTRYPOINT ["/bin/bash", "{APP_FILES}/apploader.sh"]'
@@ -108,30 +117,6 @@ def manifest_problem(user: dict[str, Any]) -> str:
     if "thread_num" in user["sgx"]:
         return "error in manifest: extra keys not allowed @ data['sgx']['thread_num']"
     return ""
-
-
-def sign_image(args: argparse.Namespace, client: Any) -> None:
-    unsigned, signed = f"gsc-{args.image}-unsigned", f"gsc-{args.image}"
-    if find(client, unsigned) is None:
-        fail(
-            f"Cannot find unsigned graminized Docker image `{unsigned}`.\n"
-            "You must first build this image via `gsc build` command."
-        )
-    say(f"Signing graminized Docker image `{unsigned}` -> `{signed}`...")
-    folder = Path("build") / f"gsc-{args.image}"
-    folder.mkdir(parents=True, exist_ok=True)
-    note_call(f"build folder {stat.S_IMODE(Path('build').stat().st_mode):o}")
-    copy = folder / "gsc-signer-key.pem"
-    copy.write_bytes(Path(args.key).read_bytes())
-    key = serialization.load_pem_private_key(copy.read_bytes(), None)
-    copy.unlink()
-    if problem := key_problem(key):
-        say(f"Error: {problem}")
-        fail(f"Failed to build a signed graminized Docker image `{signed}`.")
-    text = read_file(client, unsigned, f"{APP_FILES}/entrypoint.manifest")
-    made = signature(key, text)
-    make_image(client, unsigned, signed, {f"{APP_FILES}/entrypoint.sig": made}, rm=True)
-    say(f"Successfully built a signed Docker image `{signed}` from `{unsigned}`.")
 
 
 def info_image(args: argparse.Namespace, client: Any) -> None:
@@ -152,7 +137,7 @@ def note_call(line: str) -> None:
 def behave(how: str) -> None:
     """Fail as it is asked for."""
     if how == "dies":
-        say("cp: error writing '/x': No space left on device")
+        say("\x1b[91mcp: error writing '/x': No space left on device\x1b[0m")
         fail("Failed to build unsigned graminized Docker image `gsc-x-unsigned`.")
     elif how == "is killed":
         say("Step 4/23 : RUN make")
@@ -179,7 +164,6 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     for name, run, words in (
         ("build", build, ("image", "manifest")),
-        ("sign-image", sign_image, ("image", "key")),
         ("info-image", info_image, ("image",)),
     ):
         command = commands.add_parser(name)

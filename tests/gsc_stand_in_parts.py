@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import random
 import tarfile
 import uuid
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import docker.errors
-import tomli
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 APP_FILES = "/gramine/app_files"
 FILES = (
@@ -25,6 +22,31 @@ OF_THE_BUILD_CONTAINER = ("/etc/hosts", "/etc/hostname")
 
 BIN = "/gramine/meson_build_output/bin"
 PACKAGES = "/gramine/meson_build_output/lib/python3.11/site-packages"
+
+SIGNER = """#!/bin/sh
+# gramine-sgx-sign --key - --manifest MANIFEST --output MANIFEST --sigfile SIGFILE
+set -e
+key=$(cat) made=$4 signed=$6 sigfile=$8
+case "$SIGNER" in
+    dies) echo "cp: error writing '/x': No space left on device" >&2; exit 1 ;;
+    "is killed") kill -9 $$ ;;
+    "does nothing") exit 0 ;;
+    waits) sleep 600 ;;
+esac
+test "$1 $2" = "--key -"
+case "$key" in "-----BEGIN PRIVATE KEY"*"END PRIVATE KEY-----") ;; *) exit 1 ;; esac
+value() { sed -n "s/^$1 = //p" "$made"; }
+digest() { sha256sum | cut -c-64; }
+cp "$made" "$signed"
+test "$(value debug)" = true && flags=06 || flags=04
+cat >"$sigfile" <<EOF
+{"mr_enclave": "$(digest <"$made")", "mr_signer": "$(echo "$key" | digest)",
+"isv_prod_id": $(value isvprodid), "isv_svn": $(value isvsvn), "debug": $(value debug),
+"date": "2026-11-25", "flags": "${flags}00000000000000", "xfrms": "0300000000000000",
+"misc_select": "00000000"}
+EOF
+"""
+"""Stands for Gramine's signer: what it makes says whose key it was and what was signed."""
 
 
 def find(client: Any, name: str) -> Any:
@@ -101,29 +123,3 @@ def finished_manifest(image: Any, user: dict[str, Any], *, insecure_args: bool) 
 
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def key_problem(key: object) -> str:
-    if not isinstance(key, rsa.RSAPrivateKey):
-        return f"Invalid key: expected RSA private key, found {type(key).__name__} instance"
-    if key.key_size != 3072:
-        return f"Invalid RSA key: expected key size 3072, got {key.key_size}"
-    exponent = key.public_key().public_numbers().e
-    return "" if exponent == 3 else f"Invalid RSA key: expected exponent 3, got {exponent}"
-
-
-def signature(key: Any, manifest: bytes) -> bytes:
-    """Return what stands for an enclave's signature: whose it is, and of what."""
-    sgx = tomli.loads(manifest.decode())["sgx"]
-    facts = {
-        "mr_enclave": hashlib.sha256(manifest).hexdigest(),
-        "mr_signer": digest(str(key.public_key().public_numbers().n)),
-        "isv_prod_id": sgx["isvprodid"],
-        "isv_svn": sgx["isvsvn"],
-        "date": "2026-11-25",
-        "flags": "0600000000000000" if sgx["debug"] else "0400000000000000",
-        "xfrms": "0300000000000000",
-        "misc_select": "00000000",
-        "debug": sgx["debug"],
-    }
-    return json.dumps(facts).encode()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests import gsc_stand_in
-from workflow import docker_api, enclaves, gsc, manifest, shielding
+from workflow import docker_api, enclaves, gsc, manifest, shielding, signatures
 from workflow.docker_api import Image
 from workflow.images import CONTEXT_LABEL, image_name
 from workflow.settings import GscSettings, ImageSettings, MachineSettings, Settings
@@ -49,7 +49,7 @@ class World:
         """Do gsc-build and sign with changed GSC settings, and return these."""
         settings = self.changed(**changes)
         shielding.build(settings, mode, [role])
-        shielding.sign(settings, mode, [role])
+        signatures.sign(settings, mode, [role])
         return settings
 
     def changed(self, **changes: object) -> Settings:
@@ -99,20 +99,22 @@ def world(
     """Yield it, and take away every image that was made in it."""
     folder = tmp_path_factory.mktemp("shield")
     names = [f"shieldtest_{role}{os.getpid()}-{next(_NUMBERS)}" for role in ("train", "infer")]
+    commit = gsc_stand_in.install(folder / "gsc")
+    key = write_key(folder / "key.pem", pem(signing_key))
     settings = Settings(
         image=ImageSettings(train=names[0], infer=names[1]),
         machine=MachineSettings(backend="sgx"),
-        gsc=GscSettings(dir=folder / "gsc", key=write_key(folder / "key.pem", pem(signing_key))),
+        gsc=GscSettings(dir=folder / "gsc", commit=commit, key=key),
     )
-    gsc_stand_in.install(settings.gsc.dir)
     manifests = folder / "manifests"
     shutil.copytree(manifest.MANIFESTS, manifests)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest, "MANIFESTS", manifests)
         patch.setattr(manifest, "FINISH", manifests / "finish.toml")
         patch.setattr(shielding, "SETTLED", folder / "out" / "gsc")
+        patch.setattr(signatures, "SETTLED", folder / "out" / "gsc")
         patch.setattr(enclaves, "MEASUREMENTS", folder / "out" / "measurements")
-        patch.setattr(shielding, "PROJECT", folder)
+        patch.setattr(signatures, "PROJECT", folder)
         yield World(settings, tiny_image, manifests, folder)
     for name in names:
         for app in (name, f"{name}:direct"):

@@ -16,9 +16,10 @@ import docker
 import pytest
 
 from tests.conftest import PROJECT, SMALL_OS, SOCKETS
-from workflow import docker_api, docker_containers
+from workflow import building, docker_api, docker_containers, images
 from workflow.containers import ContainerSpec, Mount
 from workflow.errors import WorkflowError
+from workflow.settings import ImageSettings, Settings
 
 pytestmark = [pytest.mark.docker, *SOCKETS]
 
@@ -117,6 +118,19 @@ def test_a_failed_build_ends_with_the_daemons_own_line_after_the_logs_tail(
     assert docker_api.find_image(name) is None
 
 
+def test_colours_of_what_runs_in_a_build_stay_out_of_our_lines(tiny_image: str) -> None:
+    """The daemon itself colours what a step writes to standard error."""
+    name, seen = f"{tiny_image}-bad", list[str]()
+    script = r"printf '\033[1;31mred\033[0m \033]0;title\007and \033(Bplain\n' >&2; exit 3"
+    files = {"Dockerfile": f"FROM {tiny_image}\nRUN {script}\n".encode()}
+    with pytest.raises(WorkflowError) as caught:
+        docker_api.build_files(files, tag=name, labels={}, on_line=seen.append)
+    assert "  | red and plain" in str(caught.value.message).splitlines()
+    assert "red and plain" in seen
+    assert "\x1b" not in "".join([str(caught.value.message), *seen])
+    assert docker_api.one_line("\x1b[91ma\n\x1b[0m b") == "a b"
+
+
 def test_a_missing_base_is_one_line(tiny_image: str) -> None:
     files = {"Dockerfile": b"FROM shieldtest.invalid/none\n"}
     with pytest.raises(WorkflowError) as caught:
@@ -126,8 +140,26 @@ def test_a_missing_base_is_one_line(tiny_image: str) -> None:
     assert "shieldtest.invalid" in last
 
 
+def test_without_a_registry_the_line_names_the_setting(tiny_image: str) -> None:
+    settings = Settings(image=ImageSettings(base="debian12-apt", os="shieldtest.invalid/none"))
+    with pytest.raises(WorkflowError) as caught:
+        building._build(images.base_build(settings))
+    assert (
+        str(caught.value.message)
+        .splitlines()[-1]
+        .endswith(
+            "; without a registry, name an image of that system that is here (docker images): "
+            "INVOKE_IMAGE_OS=NAME"
+        )
+    )
+    broken = images.Build("shieldtest_x", "Dockerfile", {}, {"Dockerfile": PROJECT / "inv"})
+    with pytest.raises(WorkflowError) as caught:
+        building._build(broken)
+    assert "INVOKE_IMAGE_OS" not in str(caught.value.message)
+
+
 @pytest.mark.parametrize(
-    ("path", "reason"), [("/none", "Could not find the file /none"), ("/etc", "/etc is no file")]
+    ("path", "reason"), [("/none", "has no file /none"), ("/etc", "/etc is no file")]
 )
 def test_what_cannot_be_read_in_an_image_is_one_line(
     path: str, reason: str, tiny_image: str, left: list[Any]

@@ -147,9 +147,20 @@ def test_the_shielded_chain_is_that_of_the_documentation(project: Path) -> None:
     asked = f"./gsc build --insecure-args --rm pytorch_train {manifest})"
     assert any(line.endswith(asked) for line in lines)
     assert any("workflow.settle train sgx --insecure=insecure-args" in line for line in lines)
-    make, sign = dry(project, *("sign", "--backend=sgx", "--image=train", "--key=my key.pem"))
+    make, folder, sign, *_ = dry(project, *("sign", "--backend=sgx", "--image=train"))
     assert "openssl genrsa -3 -out" in make
-    assert sign.endswith(f"./gsc sign-image pytorch_train '{project}/my key.pem')")
+    assert folder == "mkdir -p out/gsc/pytorch_train/signed"
+    assert "--entrypoint=/bin/sh --network=none --read-only --tmpfs=/tmp --cap-drop=ALL" in sign
+    assert " | gramine-sgx-sign --key - --manifest /gramine/app_files/entrypoint.manifest" in sign
+    named = dry(project, *("sign", "--backend=sgx", "--image=train", "--key=my key.pem"))
+    assert not any("genrsa" in line for line in named)
+    assert named[1].startswith("openssl rsa -in 'my key.pem' | docker run --rm --interactive ")
+    (old,) = dry(
+        project,
+        *("sign", "--backend=sgx", "--image=train", "--key=my key.pem"),
+        INVOKE_GSC_DIALECT="graphene",
+    )
+    assert old.endswith(f"./gsc sign-image pytorch_train '{project}/my key.pem')")
     (info,) = dry(project, "info", "--backend=sgx", "--image=train")
     assert info.endswith("./gsc info-image gsc-pytorch_train)")
 
@@ -206,7 +217,7 @@ USES: dict[str, list[str]] = {
     "machine.aesm_socket": ["train --backend=sgx", "classify --image=x --backend=sgx"],
     "machine.seccomp": ["train --backend=direct", "classify --image=x --backend=direct"],
     "image.wheels": ["build"],
-    "gsc.dir": ["gsc-setup", "gsc-build --backend=sgx", "sign --backend=sgx", "info --backend=sgx"],
+    "gsc.dir": ["gsc-setup", "gsc-build --backend=sgx", "info --backend=sgx"],
     "gsc.key": ["sign --backend=sgx"],
     "gsc.passphrase_file": [],  # a secret's place; see the next test
 }

@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import PROJECT, paint
 from tests.test_dry import dry, project
 from tests.test_manifest import FIXTURE
+from workflow import signatures
 
 __all__ = ["project"]
 
@@ -25,7 +26,7 @@ NASTY = (
 )
 
 STUB = f"""#!{sys.executable}
-import json, os, sys
+import base64, gzip, json, os, sys
 with open({{log!r}}, "a") as log:
     log.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + "\\n")
     if sys.argv[-1] == "-":
@@ -34,6 +35,8 @@ if sys.argv[1:3] == ["image", "inspect"]:
     print("sha256:12")
 if "--entrypoint=cat" in sys.argv:
     print(open({{manifest!r}}).read())
+if "--entrypoint=/bin/sh" in sys.argv:
+    print(base64.b64encode(gzip.compress(bytes(10240))).decode())
 if sys.argv[0].endswith("python") and sys.argv[1:2] == ["-m"]:
     os.execv({sys.executable!r}, [{sys.executable!r}, *sys.argv[1:]])
 """
@@ -107,10 +110,11 @@ def test_building_the_classifying_image_reads_the_digest(mine: Path, tmp_path: P
 
 def test_a_key_with_a_space_in_its_name_is_one_word(mine: Path, tmp_path: Path) -> None:
     flags = ["--backend=sgx", "--image=train", "--key=my keys/key.pem"]
-    make, sign = pasted(dry(mine, "sign", *flags), mine, tmp_path)
-    assert make == ["openssl", "genrsa", "-3", "-out", "my keys/key.pem", "3072"]
-    assert sign == ["gsc", "sign-image", "pytorch_train", f"{mine}/my keys/key.pem"]
-    assert (mine / "my keys").stat().st_mode & 0o077 == 0
+    phrase = {"INVOKE_GSC_PASSPHRASE_FILE": "/my phrases/one"}
+    build, run, opened = sorted(pasted(dry(mine, "sign", *flags, **phrase), mine, tmp_path))
+    assert opened == [*("openssl", "rsa", "-in", "my keys/key.pem", "-passin=file:/my phrases/one")]
+    assert run[-3:] == ["gsc-pytorch_train-unsigned", "-c", signatures.SIGN]
+    assert build == ["docker", "build", "-t", "gsc-pytorch_train", "out/gsc/pytorch_train/signed"]
 
 
 @pytest.mark.parametrize("mode", ["sgx", "direct"])

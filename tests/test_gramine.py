@@ -68,6 +68,7 @@ EXPLAINED = [
     ),
     ("Permission denied on mapping enclave. You may need to set sysctl", "vm.mmap_min_addr"),
     ("Hash of trusted file '/app/x.py' does not match with the reference hash", CHANGED),
+    ("PAL failed Cannot load arguments from 'loader.argv_src_file': Invalid argument", CHANGED),
     ("Disallowing access to file '/x'; file is not allowed.", CHANGED),
     ("/handover/net.pt cannot be read: [Errno 13] Permission denied", "the sealed network was"),
     ("[Errno 1] Operation not permitted: '/app/x.py'", "a measured file was changed"),

@@ -73,7 +73,7 @@ def test_image_names_are_gscs_and_direct_mode_has_a_tag_of_its_own() -> None:
 def test_gsc_is_cloned_at_a_pinned_commit() -> None:
     checkout = GscSettings(dir=Path("/src/gsc"))
     commit = "0b2ba9312c6120b5ebe2e55fb2bd7315b334361e"
-    assert [" ".join(command) for command in gsc.clone_commands(checkout)] == [
+    assert [" ".join(command) for command in gsc.clone_commands(checkout, checkout.dir)] == [
         "git clone --quiet https://github.com/gramineproject/gsc.git /src/gsc",
         f"git -C /src/gsc -c advice.detachedHead=false checkout {commit}",
     ]
@@ -85,7 +85,7 @@ def test_gsc_is_cloned_at_a_pinned_commit() -> None:
 
 
 def test_old_graphene_is_cloned_as_a_whole_and_its_gsc_lies_within() -> None:
-    clone, checkout = gsc.clone_commands(OLD)
+    clone, checkout = gsc.clone_commands(OLD, Path("/src/graphene"))
     assert clone[-2:] == ["https://github.com/oscarlab/graphene.git", "/src/graphene"]
     assert checkout[-1] == "da8c020c9ce4da1b96ad723f7014762663893088"
     assert "no GSC in /src/graphene/Tools/gsc" in gsc.missing_message(OLD)

@@ -102,8 +102,8 @@ FAILURES: list[tuple[list[str], str]] = [
         "ModuleNotFoundError: No module named 'tomli_w'; GSC needs it: ./inv installs it",
     ),
     (
-        ["E: Failed to fetch http://x  Temporary failure resolving 'deb.debian.org'", BUILT],
-        "Temporary failure resolving 'deb.debian.org'; the build found no network",
+        ["E: Failed to fetch http://x  Temporary failure resolving 'mirror.example'", BUILT],
+        "Temporary failure resolving 'mirror.example'; the build found no network",
     ),
     (
         ["cp: error writing '/x': No space left on device", BUILT],

@@ -160,6 +160,26 @@ def test_an_option_that_is_a_key_of_the_manifest_is_set_where_it_is_asked_for(
     assert manifest.refuse_insecure(findings, "sgx", frozenset({option})) == [option]
 
 
+@pytest.mark.parametrize("is_gscs_own", [False, True])
+def test_where_any_file_is_taken_no_list_is_kept_but_the_measured_arguments(
+    is_gscs_own: bool,
+) -> None:
+    """GSC that is told the policy lists no file, and names that of the arguments alone."""
+    raw = tomli.loads(FIXTURE.read_text())
+    argv = raw["loader"]["argv_src_file"]
+    admitted = frozenset({"allow-all-but-log"})
+    if is_gscs_own:
+        raw["sgx"].update(file_check_policy="allow_all_but_log", trusted_files=[argv])
+        admitted = frozenset()
+    made = manifest.settle(raw, mode="sgx", threads=1, insecure=admitted)
+    (entry,) = made["sgx"]["trusted_files"]
+    assert (entry if is_gscs_own else entry["uri"]) == argv
+    assert made["loader"]["log_level"] == "error"
+    raw["loader"] = {"insecure__use_cmdline_argv": True, "env": {}}
+    made = manifest.settle(raw, mode="sgx", threads=1, insecure=admitted)
+    assert made["sgx"]["trusted_files"] == []
+
+
 def test_marks_by_hand_are_those_that_were_admitted() -> None:
     assert manifest.marked(frozenset(), "sgx") == []
     assert manifest.marked(frozenset({"log-level", "host-env"}), "sgx") == ["host-env", "log-level"]

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests import gsc_stand_in
 from tests.shield_world import pem, write_key
 from workflow import (
     classification,
     docker_api,
     enclaves,
+    gsc,
     pipeline,
     preflight,
     training,
@@ -75,11 +77,15 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def ready(tiny_settings: Settings, tmp_path: Path, signing_key: rsa.RSAPrivateKey) -> Settings:
+def ready(
+    tiny_settings: Settings,
+    tmp_path: Path,
+    signing_key: rsa.RSAPrivateKey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Settings:
     """Return settings of which nothing is missing in any backend."""
     folder = tmp_path / "gsc"
-    folder.mkdir()
-    (folder / "gsc").touch()
+    monkeypatch.setattr(gsc, "COMMIT", gsc_stand_in.install(folder))
     (folder / "config.yaml").write_text("Gramine: {Image: gramine-here}\n")
     key = write_key(tmp_path / "key.pem", pem(signing_key))
     machine = replace(tiny_settings.machine, sgx_device=PathText("/dev/null"))
@@ -178,13 +184,11 @@ def test_with_sgx_nothing_falls_back_and_the_way_out_is_named(
     docker.is_here = False
     assert refused(auto, capsys) == [NO_DAEMON + way_out]
     docker.is_here = True
-    shutil.rmtree(ready.gsc.dir)
+    aside = ready.gsc.dir.rename(ready.gsc.dir.with_name("aside"))
     (line,) = refused(auto, capsys)
     assert line.startswith(f"no GSC in {ready.gsc.dir}; run: inv gsc-setup")
     assert line.endswith(way_out)
-    ready.gsc.dir.mkdir()
-    for name in ("gsc", "config.yaml"):
-        (ready.gsc.dir / name).touch()
+    aside.rename(ready.gsc.dir)
     with pytest.raises(WorkflowError) as caught:
         training.train(auto)
     image = "no image pytorch_train here; run: inv build --image train"
@@ -369,3 +373,11 @@ def test_dry_nothing_is_looked_at(
     docker.is_here = False
     pipeline.run_all(replace(in_backend(ready, "sgx"), dry=True), ["/no/bee.jpg"])
     assert "docker run" in capsys.readouterr().out
+
+
+def test_a_key_that_is_named_and_missing_stops_before_the_first_step(
+    ready: Settings, tmp_path: Path
+) -> None:
+    typo = replace(ready.gsc, key=tmp_path / "TYPO.pem")
+    with pytest.raises(WorkflowError, match=r"no signing key .*/TYPO\.pem; name one that is there"):
+        preflight.check_key(typo, typo.key)

@@ -61,6 +61,44 @@ def test_gramines_error_is_explained_and_its_status_kept(tiny_image: str) -> Non
     )
 
 
+CHANGED = "[P1:T1:python3] warning: Hash of trusted file '%s' does not match with the reference"
+NOISE = "[P1:T5:python3] warning: Ignoring FUTEX_CLOCK_REALTIME flag"
+AGAIN = "run: inv gsc-build, inv sign"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "echo \"python3: can't open file '/app/x.py': [Errno 1] Operation not permitted\"; exit 2",
+        "echo \"ImportError: cannot import name 'start'\"; exit 1",
+        "echo 'error: it could not be read'; exit 1",
+        "exit 127",
+    ],
+)
+def test_a_changed_measured_file_is_named_however_the_script_bore_it(
+    end: str, tiny_image: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = [NOISE, *(CHANGED % f"/app/{name}" for name in "aabcda"), NOISE]
+    script = "".join(f'echo "{line}"; ' for line in lines) + end
+    with pytest.raises(WorkflowError) as caught:
+        run.run_container(shell(tiny_image, script), "direct")
+    assert caught.value.message == (
+        f"{tiny_image}: changed since it was measured, and refused: /app/a, /app/b, /app/c and "
+        f"1 more; {AGAIN}"
+    )
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_a_changed_measured_file_is_named_where_the_script_did_without(
+    tiny_image: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As Python does without a ``.pyc``: it reads the source."""
+    script = f'echo "{CHANGED % "/x.pyc"}"'
+    assert run.run_container(shell(tiny_image, script), "direct") == 0
+    said = f"{tiny_image}: changed since it was measured, and refused: /x.pyc; {AGAIN}\n"
+    assert capfd.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     ("script", "code", "said"),
     [

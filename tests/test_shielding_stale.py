@@ -9,7 +9,7 @@ import pytest
 from pytorch_common.contract import INSECURE_VARIABLE
 from tests.conftest import SOCKETS
 from tests.shield_world import World, world
-from workflow import docker_api, enclaves, gsc, manifest, shield_checks, shielding
+from workflow import docker_api, enclaves, gsc, manifest, shield_checks, shielding, signatures
 from workflow.errors import WorkflowError
 
 __all__ = ["world"]
@@ -51,9 +51,44 @@ def test_an_older_signed_image_is_not_taken_for_a_new_one(shielded: World) -> No
         assert refusal(shielded) == f"{signed} is not here; {sign}"
         docker_api.tag(kept, signed)
         assert refusal(shielded) == f"{signed} is an older one; {sign}"
-        shielding.sign(shielded.settings, "sgx", ["train"])
+        signatures.sign(shielded.settings, "sgx", ["train"])
         # What GSC listed in another order and with other hosts measures to the same.
         assert enclaves.measure(shielded.settings.gsc, name) == measured
+    finally:
+        docker_api.remove_image(kept)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "RUN true > /tmp/more",
+        "COPY Dockerfile /app/more",
+        "ENV LD_PRELOAD=/more.so",
+        'ENTRYPOINT ["/bin/sh"]',
+        "CMD more",
+        "USER root",
+        "WORKDIR /tmp",
+        "VOLUME /app",
+        "LABEL enclave-finetune.insecure=none",
+        "LABEL more=yes",
+    ],
+)
+def test_an_image_that_was_changed_after_it_was_signed_is_refused(
+    change: str, shielded: World
+) -> None:
+    signed, kept = gsc.signed_name(shielded.name()), f"{shielded.settings.image.infer}-kept"
+    docker_api.tag(signed, kept)
+    try:
+        dockerfile = f"FROM {kept}\n{change}\n".encode()
+        docker_api.build_files(
+            {"Dockerfile": dockerfile}, tag=signed, labels={}, on_line=lambda line: None
+        )
+        assert refusal(shielded) == (
+            f"{signed} is not as it was signed: a layer, a variable or a label was added or "
+            "changed; run: inv sign --image train --backend sgx"
+        )
+        docker_api.tag(kept, signed)
+        assert enclaves.current_image(shielded.settings, "train", "sgx") == signed
     finally:
         docker_api.remove_image(kept)
 
@@ -87,7 +122,7 @@ def test_an_insecure_option_that_was_asked_for_is_marked_and_shown(
     marks = ["debug-enclave", "export-net", "insecure-args"]
     for option in marks:
         assert f"{gsc.unsigned_name(name)}: insecure option {option}, as asked for\n" in said
-    build = shielded.calls()[-3]
+    build = shielded.calls()[-1]
     assert build == f"build --insecure-args --rm {name} {shielded.manifests}/pytorch_train.manifest"
     assert enclaves.insecure_options(name) == marks
     # Who only runs it need not name them again.
@@ -112,9 +147,11 @@ def test_an_insecure_manifest_is_refused_by_name_and_what_gsc_made_of_it_cannot_
             "take it out, or admit it by name: inv gsc-build --insecure host-env"
         )
         with pytest.raises(WorkflowError) as caught:
-            shielding.sign(shielded.settings, "sgx", ["train"])
+            signatures.sign(shielded.settings, "sgx", ["train"])
         unsigned = gsc.unsigned_name(shielded.name())
-        assert caught.value.message == f"{unsigned} was not settled; run: inv gsc-build"
+        assert caught.value.message == (
+            f"{unsigned} was not settled; run: inv gsc-build --image train --backend sgx"
+        )
         assert shielded.signed() is None
         assert "was made from another" in refusal(shielded)
         shielding.build(shielded.changed(insecure="host-env"), "sgx", ["train"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from workflow import signing
+from workflow import shield_checks, signing
 from workflow.errors import WorkflowError
 from workflow.settings import GscSettings
 
@@ -59,7 +58,7 @@ def test_a_key_is_made_as_sgx_takes_it_and_for_its_owner_alone(
     key = serialization.load_pem_private_key(path.read_bytes(), None)
     assert isinstance(key, rsa.RSAPrivateKey)
     assert (key.key_size, key.public_key().public_numbers().e) == (3072, 3)
-    assert signing.open_key(path, never) is None
+    assert b"PRIVATE KEY" in signing.open_key(path, never)
     said = f"{path}: a new signing key, keep it safe: it opens what its enclaves seal\n"
     assert capsys.readouterr().err == said
 
@@ -158,83 +157,37 @@ def test_a_key_that_others_may_read_is_named_with_the_command(
 ) -> None:
     path = write(pem(signing_key))
     path.chmod(0o644)
-    assert signing.open_key(path, never) is None
+    signing.open_key(path, never)
     assert capsys.readouterr().err == f"{path}: others may read this key; run: chmod 600 {path}\n"
 
 
-def test_a_key_without_pass_phrase_is_given_to_gsc_as_it_is(
-    write: Callable[[bytes], Path], signing_key: rsa.RSAPrivateKey
+@pytest.mark.parametrize("phrase", [b"", b"a phrase"])
+def test_every_key_reaches_the_signer_in_one_form_without_pass_phrase(
+    phrase: bytes, write: Callable[[bytes], Path], signing_key: rsa.RSAPrivateKey, tmp_path: Path
 ) -> None:
-    path = write(pem(signing_key))
-    with signing.usable_key(GscSettings(), path) as usable:
-        assert usable == path
-    assert path.read_bytes() == pem(signing_key)
+    path = write(pem(signing_key, phrase))
+    file = tmp_path / "phrase"
+    file.write_bytes(phrase + b"\nand a second line\n")
+    before = path.read_bytes()
+    opened = signing.key_pem(GscSettings(passphrase_file=str(file)), path)
+    assert opened.splitlines()[0] == b"-----BEGIN PRIVATE KEY-----"
+    assert opened.splitlines()[-1] == b"-----END PRIVATE KEY-----"
+    key = serialization.load_pem_private_key(opened, None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    assert key.private_numbers() == signing_key.private_numbers()
+    assert path.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == sorted([path, file])
 
 
-@pytest.mark.parametrize("has_memory_files", [True, False])
-def test_a_key_with_pass_phrase_is_opened_for_the_time_of_its_use(
-    has_memory_files: bool,
-    write: Callable[[bytes], Path],
-    signing_key: rsa.RSAPrivateKey,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    if not has_memory_files:
-        monkeypatch.delattr(os, "memfd_create", raising=False)
-    elif not hasattr(os, "memfd_create"):
-        pytest.skip("files in memory alone are Linux's")
-    path = write(pem(signing_key, b"a phrase"))
-    phrase = tmp_path / "phrase"
-    phrase.write_text("a phrase\nand a second line\n")
-    before = os.umask(0)
-    try:
-        with signing.usable_key(GscSettings(passphrase_file=str(phrase)), path) as usable:
-            assert usable != path
-            assert usable.is_relative_to("/proc") == has_memory_files
-            assert mode_of(usable) == 0o600
-            assert mode_of(usable.parent) in (0o500, 0o700)
-            copied = tmp_path / "as another program sees it"
-            subprocess.run(["cp", usable, copied], check=True)
-            opened = serialization.load_pem_private_key(copied.read_bytes(), None)
-            assert isinstance(opened, rsa.RSAPrivateKey)
-            assert opened.private_numbers() == signing_key.private_numbers()
-    finally:
-        os.umask(before)
-    assert not usable.exists()
-    assert has_memory_files or not usable.parent.exists()
-    assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
-
-
-def test_an_opened_key_is_gone_after_a_failure_too(
-    write: Callable[[bytes], Path], signing_key: rsa.RSAPrivateKey, tmp_path: Path
-) -> None:
-    path = write(pem(signing_key, b"a phrase"))
-    phrase = tmp_path / "phrase"
-    phrase.write_text("a phrase")
-    left: list[Path] = []
-    with (
-        pytest.raises(KeyboardInterrupt),
-        signing.usable_key(GscSettings(passphrase_file=str(phrase)), path) as usable,
-    ):
-        left.append(usable)
-        raise KeyboardInterrupt
-    assert not left[0].exists()
-
-
-def test_no_copy_of_a_key_is_left_where_gsc_builds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copies = [tmp_path / name / "gsc-signer-key.pem" for name in ("gsc-a", "gsc-b:direct")]
-    for path in copies:
-        path.parent.mkdir()
-    copies[0].write_text("of an earlier GSC")
-    with pytest.raises(KeyboardInterrupt), signing.no_copy_left(tmp_path):
-        assert not copies[0].exists()
-        copies[1].write_text("of this one, which is killed")
-        raise KeyboardInterrupt
-    assert not copies[1].exists()
-    end = "the copy of a signing key that a killed GSC left is deleted"
-    assert capsys.readouterr().err.splitlines() == [f"{path}: {end}" for path in copies]
+def test_a_key_that_is_named_and_missing_is_never_made(tmp_path: Path) -> None:
+    path = tmp_path / "TYPO.pem"
+    with pytest.raises(WorkflowError) as caught:
+        signing.ensure_key(path, is_named=True)
+    assert caught.value.message == (
+        f"no signing key {path}; name one that is there, or none: then inv sign makes "
+        f"{GscSettings().key}"
+    )
+    assert not path.exists()
 
 
 def test_a_wrong_pass_phrase_a_missing_file_and_no_terminal_are_one_line_each(
@@ -257,8 +210,8 @@ def test_a_wrong_pass_phrase_a_missing_file_and_no_terminal_are_one_line_each(
         ("", f"{path} has a pass phrase; name a file with it: gsc.passphrase_file"),
     ):
         settings = GscSettings(passphrase_file=phrase)
-        with pytest.raises(WorkflowError) as caught, signing.usable_key(settings, path):
-            pass
+        with pytest.raises(WorkflowError) as caught:
+            signing.key_pem(settings, path)
         assert caught.value.message == said
 
 
@@ -273,6 +226,15 @@ def test_on_a_terminal_the_pass_phrase_is_asked_for(
     monkeypatch.setattr(
         signing.getpass, "getpass", lambda prompt: asked.append(prompt) or "a phrase"
     )
-    with signing.usable_key(GscSettings(), path) as usable:
-        assert signing.open_key(usable, never) is None
+    assert signing.open_key(path, lambda: b"a phrase") == signing.key_pem(GscSettings(), path)
     assert asked == [f"pass phrase of {path}: "]
+
+
+def test_the_doctor_tells_a_default_key_that_is_made_from_a_named_one_that_is_not(
+    write: Callable[[bytes], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = shield_checks.key_check(GscSettings(key=tmp_path / "none.pem"))
+    assert (named.state, named.mend) == ("missing", "name one that is there")
+    assert shield_checks.key_check(GscSettings(key=write(b"x"))).state == "ok"
+    monkeypatch.setattr(Path, "is_file", lambda path: False)
+    assert shield_checks.key_check(GscSettings()).mend == "inv sign makes it"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pytorch_common.contract import SCRATCH
 from pytorch_common.files import hidden_note
 from workflow import dataset, model
+from workflow.build_log import BuildLog
 from workflow.commands import shell_line, show, unquoted
 from workflow.errors import WorkflowError
 from workflow.handover import DIGEST_IN_SHELL, accepted_digest, digest_line
@@ -32,7 +31,10 @@ from workflow.images import (
 from workflow.notes import note
 from workflow.settings import PROJECT, Settings
 
-_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
+_NO_REGISTRY = (
+    "without a registry, name an image of that system that is here (docker images): "
+    "INVOKE_IMAGE_OS=NAME"
+)
 OPTION_PREFIXES = ("TRAIN_", "INFER_")
 
 
@@ -217,6 +219,10 @@ def _build(build: Build) -> None:
                 labels={CONTEXT_LABEL: sha256},
                 on_line=log,
             )
+        except WorkflowError as error:
+            if log.step.startswith("FROM ${OS}"):
+                raise WorkflowError(f"{error.message}; {_NO_REGISTRY}") from error
+            raise
         finally:
             log.close()
     after = docker_api.find_image(build.image)
@@ -224,35 +230,6 @@ def _build(build: Build) -> None:
         raise WorkflowError(f"{build.image}: the daemon reported no error, but made no image")
     state = "as before" if before and before.id == after.id else "built"
     note(f"{build.image}: {state}, {after.size_bytes / 1e6:.0f} MB, {after.id}")
-
-
-class BuildLog:
-    """Take a build's log: a bar on a terminal, a line a step elsewhere."""
-
-    def __init__(self, image: str) -> None:
-        self._image = image
-        self._bar: Any = None
-
-    def __call__(self, line: str) -> None:
-        """Take one line."""
-        if not (found := _STEP.match(line)):
-            return
-        from tqdm import tqdm
-
-        step, steps, what = int(found[1]), int(found[2]), found[3]
-        if self._bar is None or self._bar.total != steps:
-            self.close()
-            self._bar = tqdm(total=steps, desc=self._image, disable=None, leave=False)
-        if self._bar.disable:
-            note(f"{self._image}: step {step}/{steps} {what[:80]}")
-        self._bar.set_postfix_str(what[:40])
-        self._bar.update(step - 1 - self._bar.n)
-
-    def close(self) -> None:
-        """Take the bar from the screen."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 def _is_handed_over(settings: Settings) -> bool:

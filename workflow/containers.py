@@ -32,8 +32,12 @@ class ContainerSpec:
 
     image: str
     user: str
-    """``UID:GID`` of the process, seen from the container."""
+    """``UID:GID`` of the process, seen from the container; empty takes the image's own."""
     arguments: tuple[str, ...] = ()
+    entrypoint: str = ""
+    """The program that is run; empty takes the image's own."""
+    reads_secret: bool = False
+    """It is given a secret on its standard input, so nothing of it is logged or dumped."""
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -47,7 +51,9 @@ class ContainerSpec:
 def docker_run(spec: ContainerSpec) -> list[str]:
     """Return the command line that runs the container as ``docker_containers.run`` does."""
     options = [
-        "--user=" + spec.user,
+        *(["--interactive", "--log-driver=none", "--ulimit=core=0"] if spec.reads_secret else []),
+        *([f"--entrypoint={spec.entrypoint}"] if spec.entrypoint else []),
+        *([f"--user={spec.user}"] if spec.user else []),
         "--network=none",
         "--read-only",
         "--tmpfs=/tmp",

@@ -19,12 +19,17 @@ from workflow import docker_config
 from workflow.docker_config import credentials, errors_in_one_line, one_line
 from workflow.errors import WorkflowError
 from workflow.images import LABEL
-from workflow.notes import note
+from workflow.notes import note, plain
 
 OnLine = Callable[[str], None]
 
 PROBE_TIMEOUT_S = 10
 LOG_TAIL_LINES = 20
+_STARTS = ("Entrypoint", "Cmd", "WorkingDir", "Volumes", "Healthcheck", "StopSignal")
+
+
+class MissingFileError(WorkflowError):
+    """Say that an image does not have the file."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,19 @@ class Image:
     environment: Mapping[str, str]
     user: str
     size_bytes: int
+    starts: Mapping[str, Any]
+    """What else a container of it starts with: its program, folder and volumes."""
 
     def is_built_on(self, base: Image) -> bool:
         """Tell whether this image is the base with layers on top of it."""
         return self.layers[: len(base.layers)] == base.layers
+
+    def is_one_layer_on(self, base: Image) -> bool:
+        """Tell whether this image is the base with one layer of files, and starts as it does."""
+        mine, theirs = (
+            (image.labels, image.environment, image.user, image.starts) for image in (self, base)
+        )
+        return self.layers[:-1] == base.layers and mine == theirs
 
 
 def problem() -> str | None:
@@ -88,6 +102,7 @@ def find_image(name: str) -> Image | None:
         environment={name: value for name, _, value in variables},
         user=config.get("User") or "",
         size_bytes=attributes["Size"],
+        starts={name: config.get(name) or None for name in _STARTS},
     )
 
 
@@ -137,7 +152,8 @@ def build(
             if "error" in chunk:
                 shown = "".join(f"  | {line}\n" for line in tail)
                 raise WorkflowError(f"{shown}{tag}: docker build: {one_line(chunk['error'])}")
-            for line in str(chunk.get("stream", "")).splitlines():
+            # The daemon colours what a step writes to standard error, and programs colour more.
+            for line in plain(str(chunk.get("stream", ""))).splitlines():
                 if line.strip():
                     tail = [*tail, line][-LOG_TAIL_LINES:]
                     on_line(line)
@@ -190,12 +206,14 @@ def read_file(image: str, path: str) -> bytes:
         try:
             stream, _ = client().api.get_archive(container, path)
             archive = io.BytesIO(b"".join(stream))
+        except docker.errors.NotFound as error:
+            raise MissingFileError(f"{image} has no file {path}") from error
         finally:
             client().api.remove_container(container, force=True)
     with tarfile.open(fileobj=archive) as tar:
         member = tar.extractfile(tar.next() or path)
         if member is None:
-            raise WorkflowError(f"{image}: {path} is no file")
+            raise MissingFileError(f"{image}: {path} is no file")
         return member.read()
 
 

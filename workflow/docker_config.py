@@ -17,6 +17,7 @@ from docker.context.config import get_current_context_name
 from docker.credentials.errors import StoreError
 
 from workflow.errors import WorkflowError
+from workflow.notes import plain
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
@@ -134,8 +135,8 @@ def _reason(error: BaseException) -> str:
 
 
 def one_line(text: object) -> str:
-    """Return the text with its white space folded, as one line."""
-    return " ".join(str(text).split())
+    """Return the text with its white space folded and without colours, as one line."""
+    return " ".join(plain(str(text)).split())
 
 
 def _home() -> Path:

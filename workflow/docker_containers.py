@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 import docker.types
@@ -18,7 +19,7 @@ from workflow.docker_config import errors_in_one_line
 from workflow.signals import exit_on_signals
 
 OUR_LABEL = "enclave-finetune.run"
-"""Each container of ours has it, with the folder of the run's results."""
+"""Each container of ours has it: the folder of the run's results, or the image where none is."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,11 @@ class Ended:
     """The kernel killed it for want of memory."""
 
 
-def run(spec: ContainerSpec, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
+def run(spec: ContainerSpec, on_stdout: OnLine, on_stderr: OnLine, *, secret: bytes = b"") -> Ended:
     """Run a container to its end, handing over its lines as they come, and remove it.
 
-    Ctrl-C, a signal to end and an error in the taking of lines stop and remove the container too.
+    ``secret`` is its standard input: out of this process's memory into the container's. Ctrl-C, a
+    signal to end and an error in the taking of lines stop and remove the container too.
 
     Raises: WorkflowError where it cannot be started.
     """
@@ -44,7 +46,11 @@ def run(spec: ContainerSpec, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
         try:
             _create(spec, container)
             output = api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+            # Before the start: then the end of this process, however it ends, is that of the input.
+            pipe = _standard_input(container) if spec.reads_secret else None
             api.start(container)
+            if pipe:
+                _feed(pipe, secret)
             _deliver(output, on_stdout, on_stderr)
             status = int(api.wait(container)["StatusCode"])
             state = api.inspect_container(container)["State"]
@@ -54,13 +60,13 @@ def run(spec: ContainerSpec, on_stdout: OnLine, on_stderr: OnLine) -> Ended:
     return Ended(status, bool(state.get("OOMKilled")))
 
 
-def remove_left_over(folder: Path) -> int:
-    """Stop and remove the containers that a killed task runner left writing to the folder.
+def remove_left_over(what: Path | str) -> int:
+    """Stop and remove the containers that a killed task runner left: a folder's, or an image's.
 
     Returns how many there were.
     """
     with errors_in_one_line():
-        label = f"{OUR_LABEL}={folder}"
+        label = f"{OUR_LABEL}={what}"
         found = client().api.containers(all=True, filters={"label": label})
         for container in found:
             with contextlib.suppress(docker.errors.NotFound):
@@ -82,21 +88,37 @@ def _create(spec: ContainerSpec, name: str) -> None:
         network_mode="none",
         read_only=True,
         tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
+        log_config=docker.types.LogConfig(type="none") if spec.reads_secret else None,
+        ulimits=[docker.types.Ulimit(name="core", soft=0, hard=0)] if spec.reads_secret else None,
     )
     api.create_container(
         spec.image,
         name=name,
         command=list(spec.arguments) or None,
         environment=dict(spec.environment),
-        user=spec.user,
+        entrypoint=[spec.entrypoint] if spec.entrypoint else None,
+        user=spec.user or None,
+        stdin_open=spec.reads_secret,
         labels={OUR_LABEL: _written_folder(spec)},
         host_config=host,
     )
 
 
+def _standard_input(container: str) -> Any:
+    return client().api.attach_socket(container, params={"stdin": 1, "stream": 1})
+
+
+def _feed(pipe: Any, data: bytes) -> None:
+    """Write all of it, and close the pipe."""
+    # By the way to the daemon it is a socket, or a file to read from around one.
+    socket = getattr(pipe, "_sock", pipe)
+    with contextlib.closing(socket), contextlib.closing(pipe):
+        socket.sendall(data)
+
+
 def _written_folder(spec: ContainerSpec) -> str:
     """Return the folder that the run's results are written to, by which it is found again."""
-    return next((str(mount.source) for mount in spec.mounts if mount.target == OUT_DIR), "")
+    return next((str(mount.source) for mount in spec.mounts if mount.target == OUT_DIR), spec.image)
 
 
 def _seccomp(spec: ContainerSpec) -> list[str]:

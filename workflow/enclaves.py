@@ -161,9 +161,16 @@ def current_image(settings: Settings, role: str, mode: str) -> str:
     unsigned = current_unsigned(settings, role, mode)
     name = gsc.signed_name(gsc.app_name(image_name(settings, role), mode))
     signed = docker_api.find_image(name)
-    if signed is None or not signed.is_built_on(unsigned):
-        state = "is not here" if signed is None else "is an older one"
-        raise WorkflowError(f"{name} {state}; run: inv sign --image {role} --backend {mode}")
+    again = f"run: inv sign --image {role} --backend {mode}"
+    if signed is None:
+        raise WorkflowError(f"{name} is not here; {again}")
+    if not signed.is_built_on(unsigned):
+        raise WorkflowError(f"{name} is an older one; {again}")
+    if not signed.is_one_layer_on(unsigned):
+        raise WorkflowError(
+            f"{name} is not as it was signed: a layer, a variable or a label was added or changed; "
+            f"{again}"
+        )
     return name
 
 

@@ -21,7 +21,10 @@ SHIELD = "sgx, or direct to try it without SGX (default: sgx where there is a de
 ROLE = "train, infer or all (default: all)"
 BASE = f"what the images stand on: {', '.join(settings.BASES)} (default: debian12)"
 WHEELS = "folder of wheels to install torch from, for a closed network"
-KEY = "RSA key, 3072 bits, exponent 3 (default: ~/.config/gramine/enclave-key.pem; made if missing)"
+KEY = (
+    "RSA key for SGX, 3072 bits, exponent 3 (default: ~/.config/gramine/enclave-key.pem, which is "
+    "made if missing)"
+)
 INSECURE = f"admit an insecure option, once for each: {', '.join(settings.INSECURE_OPTIONS)}"
 CACHE = "megabytes of images and features kept in memory (default: 256)"
 EXPORT = "let the enclave write net.pt to out/ too, in plain"

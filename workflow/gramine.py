@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _ADVICE = (
     (
@@ -44,7 +45,7 @@ _ADVICE = (
     ),
     (r"FSGSBASE|FS,GS.BASE|CPU instruction", "this processor or kernel is too old for Gramine"),
     (
-        r"trusted file|not trusted or allowed|file is not allowed",
+        r"trusted file|not trusted or allowed|file is not allowed|loader\.argv_src_file",
         "a file is not the one that was measured; run: inv gsc-build, inv sign",
     ),
     (
@@ -79,6 +80,15 @@ def explained(error: str) -> str:
         if re.search(pattern, error):
             return f"{error.rstrip('.')}; {advice}"
     return error
+
+
+def changed(what: str, files: Sequence[str]) -> str:
+    """Say in one line that measured files are not as measured, so that the enclave refused them."""
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return (
+        f"{what}: changed since it was measured, and refused: {', '.join(files[:3])}{more}; "
+        "run: inv gsc-build, inv sign"
+    )
 
 
 def ended(what: str, status: int, *, out_of_memory: bool) -> str:

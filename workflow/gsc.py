@@ -99,13 +99,51 @@ def info_command(image: str) -> list[str]:
     return ["./gsc", "info-image", signed_name(image)]
 
 
-def clone_commands(gsc: GscSettings) -> list[list[str]]:
-    """Return the commands that bring GSC at the pinned commit."""
-    repository, commit, root = _source(gsc)
+def source(gsc: GscSettings) -> tuple[str, str, Path]:
+    """Return repository, commit and folder of the checkout that GSC lies in."""
+    if gsc.dialect != GRAPHENE:
+        return REPOSITORY, gsc.commit or COMMIT, gsc.dir
+    return GRAPHENE_REPOSITORY, gsc.commit or GRAPHENE_COMMIT, gsc.dir.parent.parent
+
+
+def untried(gsc: GscSettings) -> str:
+    """Say so where a GSC is asked for that this project was never run with."""
+    if not gsc.commit or COMMIT.startswith(gsc.commit):
+        return ""
+    return f"{gsc.dir}: GSC at {gsc.commit}, as asked for; this project was never run with it"
+
+
+def clone_commands(gsc: GscSettings, into: Path) -> list[list[str]]:
+    """Return the commands that bring GSC at its commit into a folder."""
+    repository, commit, _ = source(gsc)
     return [
-        ["git", "clone", "--quiet", repository, str(root)],
-        ["git", "-C", str(root), "-c", "advice.detachedHead=false", "checkout", commit],
+        ["git", "clone", "--quiet", repository, str(into)],
+        ["git", "-C", str(into), "-c", "advice.detachedHead=false", "checkout", commit],
     ]
+
+
+def version_command(gsc: GscSettings) -> list[str]:
+    """Return the command that prints the checkout's commit, with ``-dirty`` where it is changed.
+
+    The folder is named outright, so that a copy without history does not pass for what is above it.
+    """
+    root = source(gsc)[2]
+    where = [f"--git-dir={root / '.git'}", f"--work-tree={root}"]
+    return ["git", *where, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+
+
+def version_problem(gsc: GscSettings, found: str) -> str:
+    """Say in one line that the checkout's version is not the one to be, empty where it is."""
+    _, wanted, root = source(gsc)
+    (commit, _, changed), (sought, _, admitted) = found.partition("-"), wanted.partition("-")
+    if commit.startswith(sought) and changed == admitted:
+        return ""
+    changes = f", with changes (git -C {root} status)" if changed else ""
+    take = f"git -C {root} checkout --force" if changed else f"git -C {root} checkout"
+    return (
+        f"{gsc.dir} is GSC at {commit}{changes}, not at {wanted}; run: {take} {wanted}, or ask for "
+        f"it by name: INVOKE_GSC_COMMIT={found}"
+    )
 
 
 CONFIG_HEAD = "# Of enclave-finetune: inv gsc-setup writes over it as long as this line is here.\n"
@@ -124,7 +162,7 @@ def config_yaml(gsc: GscSettings) -> str:
 
 def missing_message(gsc: GscSettings) -> str:
     """Return the line for a checkout that is not there: what brings it, to the letter."""
-    repository, commit, root = _source(gsc)
+    repository, commit, root = source(gsc)
     return (
         f"no GSC in {gsc.dir}; run: inv gsc-setup, or by hand: git clone {repository} {root} && "
         f"git -C {root} checkout {commit}, then: inv gsc-setup"
@@ -197,13 +235,6 @@ _FAILURES = (
     (r"Failed to build (?:a )?(?:un)?signed gra\w+ized .ocker image .*", "the lines above say why"),
     (r"Final gra\w+ized image .* already exists", "GSC keeps an old image: run it again"),
 )  # fmt: skip
-
-
-def _source(gsc: GscSettings) -> tuple[str, str, Path]:
-    """Return repository, commit and folder of the checkout that GSC lies in."""
-    if gsc.dialect != GRAPHENE:
-        return REPOSITORY, COMMIT, gsc.dir
-    return GRAPHENE_REPOSITORY, GRAPHENE_COMMIT, gsc.dir.parent.parent
 
 
 def _graphene_config() -> str:

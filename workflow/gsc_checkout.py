@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from pytorch_common.files import sha256_file, write_atomically
 from workflow import gsc, shell
-from workflow.building import BuildLog
+from workflow.build_log import BuildLog
 from workflow.commands import shell_line, show
 from workflow.download import Asset, fetch
 from workflow.errors import WorkflowError
-from workflow.notes import note
+from workflow.notes import note, plain
 from workflow.ownership import refuse_foreign, refuse_unfit
 from workflow.settings import GRAPHENE, PROJECT, GscSettings, Settings
+from workflow.signals import exit_on_signals
 
 
 def setup(settings: Settings) -> None:
-    """Bring GSC at the pinned commit and write its config.yaml.
+    """Bring GSC at its commit and write its config.yaml.
 
-    Raises: WorkflowError where git or the network fails.
+    Raises: WorkflowError where git or the network fails, or something else is in its folder.
     """
     checkout = settings.gsc
     config = checkout.dir / "config.yaml"
     if settings.dry:
-        clones = [] if checkout.dir.is_dir() else gsc.clone_commands(checkout)
+        into = gsc.source(checkout)[2]
+        clones = [] if checkout.dir.is_dir() else gsc.clone_commands(checkout, into)
         text = gsc.config_yaml(checkout)
         show(*map(shell_line, clones), shell_line(["printf", "%s", text], stdout=config))
         return
     refuse_unfit(checkout.dir, "gsc.dir")
+    _check_gramine_image(checkout.gramine_image)
     if not (checkout.dir / "gsc").is_file():
-        for command in gsc.clone_commands(checkout):
-            if status := shell.passthrough(command):
-                raise WorkflowError(f"{shell.quote(command)} failed (exit status {status})")
+        _clone(checkout)
+    check_version(checkout)
     refuse_foreign([config], instead="name another checkout in gsc.dir")
     write_atomically(config, gsc.config_yaml(checkout).encode())
     note(f"{config}: written, {checkout.gramine_image or 'Gramine at ' + gsc.GRAMINE_COMMIT[:12]}")
@@ -61,6 +64,24 @@ def check_checkout(checkout: GscSettings) -> None:
         raise WorkflowError(gsc.missing_message(checkout))
     if not (checkout.dir / "config.yaml").is_file():
         raise WorkflowError(f"{checkout.dir} has no config.yaml; run: inv gsc-setup")
+    check_version(checkout)
+
+
+def check_version(checkout: GscSettings) -> None:
+    """Look whether the checkout is of the version that it should be.
+
+    Raises: WorkflowError naming both, where it is another.
+    """
+    if problem := gsc.version_problem(checkout, version(checkout)):
+        raise WorkflowError(problem)
+    if untried := gsc.untried(checkout):
+        note(untried)
+
+
+def version(checkout: GscSettings) -> str:
+    """Return the checkout's commit, with ``-dirty`` where files differ, or ``unknown``."""
+    done = shell.capture(gsc.version_command(checkout))
+    return done.stdout.strip() or "unknown"
 
 
 def run_gsc(command: list[str], checkout: GscSettings, what: str) -> list[str]:
@@ -72,8 +93,8 @@ def run_gsc(command: list[str], checkout: GscSettings, what: str) -> list[str]:
     log = BuildLog(what)
 
     def take(line: str) -> None:
-        lines.append(line)
-        log(line)
+        lines.append(plain(line))
+        log(lines[-1])
 
     try:
         status = shell.stream_both(command, take, cwd=checkout.dir, env=environment())
@@ -97,6 +118,40 @@ def environment() -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _clone(checkout: GscSettings) -> None:
+    """Clone beside the folder and move the whole into place, so that a half is never there."""
+    root = gsc.source(checkout)[2]
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise WorkflowError(
+            f"{root} is there, but no whole GSC; move it away and set up anew: "
+            f"mv {root} {root}.old && inv gsc-setup; or name another folder in gsc.dir"
+        )
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with exit_on_signals(), tempfile.TemporaryDirectory(prefix=".gsc-", dir=root.parent) as folder:
+        made = Path(folder) / root.name
+        for command in gsc.clone_commands(checkout, made):
+            if status := shell.passthrough(command):
+                raise WorkflowError(
+                    f"{shell.quote(command[:-1])} failed (exit status {status}), its lines stand "
+                    f"above; a copy of GSC serves too: git clone COPY {root} && inv gsc-setup"
+                )
+        made.replace(root)
+
+
+def _check_gramine_image(name: str) -> None:
+    from workflow import docker_api
+
+    if not name:
+        return
+    if problem := docker_api.problem():
+        note(f"whether image {name} is here was not looked at: {problem}")
+    elif docker_api.find_image(name) is None:
+        raise WorkflowError(
+            f"no image {name} here to take Gramine from; docker images lists those that are, and "
+            "without --gramine-image inv gsc-build makes one"
+        )
 
 
 def _fetch_seccomp(checkout: GscSettings) -> None:

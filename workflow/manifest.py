@@ -30,6 +30,9 @@ SPARE_THREADS = 16
 POOLS = 3
 """Threads in an enclave: torch's own, its backward pass's, those of the linear algebra library."""
 
+ANY_FILE = "allow_all_but_log"
+"""The policy by which Gramine takes any file as it is."""
+
 ADMITTED_IN_DIRECT = {"insecure-keys": "part of direct mode", "old-torch": "of the base"}
 """Direct mode protects nothing, so it asks for no flag; an image is marked with what it has."""
 
@@ -96,8 +99,14 @@ def settle(made: Manifest, *, mode: str, threads: int, insecure: frozenset[str])
     if "debug-enclave" in insecure:
         sgx["debug"] = True
     if "allow-all-but-log" in insecure:
-        sgx["file_check_policy"] = "allow_all_but_log"
-    sgx["trusted_files"] = prune(sgx.get("trusted_files", []), **rules)
+        sgx["file_check_policy"] = ANY_FILE
+    trusted = sgx.get("trusted_files", [])
+    if sgx.get("file_check_policy") == ANY_FILE:
+        # Every file that is opened would be a warning.
+        settled["loader"]["log_level"] = "error"
+        sgx["trusted_files"] = arguments_alone(trusted, settled["loader"])
+    else:
+        sgx["trusted_files"] = prune(trusted, **rules)
     if found := sorted({finding.option for finding in lint(settled, mode)}):
         settled["loader"]["env"][INSECURE_VARIABLE] = ",".join(found)
     return settled
@@ -135,6 +144,20 @@ def prune(
     if trusted and not kept:
         raise WorkflowError(f"{FINISH}: its rules leave no trusted file of this image")
     return [kept[uri] for uri in sorted(kept)]
+
+
+def arguments_alone(
+    trusted: Sequence[Mapping[str, str] | str], loader: Mapping[str, Any]
+) -> list[Mapping[str, str] | str]:
+    """Return the trusted file that has the script's arguments, where they are measured.
+
+    Where any file is taken as it is, a list of the others costs time and guards nothing. GSC has
+    not looked at files then, and lists plain names.
+    """
+    uri = loader.get("argv_src_file")
+    return [
+        entry for entry in trusted if uri in (entry, isinstance(entry, Mapping) and entry["uri"])
+    ]
 
 
 def lint(manifest: Mapping[str, Any], mode: str) -> list[Finding]:

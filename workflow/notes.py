@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 
 from pytorch_common.contract import PIPE_CLOSED
 from workflow.paths import shorten
+
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+"""What begins with an escape: a control sequence, a title, or another function. Source: ECMA-48."""
 
 
 def note(line: str) -> None:
@@ -26,6 +30,11 @@ def answer(line: str) -> None:
         # What is left in the buffer goes nowhere, instead of failing once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(PIPE_CLOSED) from None
+
+
+def plain(text: str) -> str:
+    """Return the text without what a program put into it for a terminal: colours, cursor moves."""
+    return _CONTROL.sub("", text)
 
 
 def answer_json(text: str) -> None:

@@ -18,6 +18,7 @@ from workflow import (
     handover,
     preflight,
     shielding,
+    signatures,
     training,
 )
 from workflow.backends import SHIELDED
@@ -180,7 +181,7 @@ def image_steps(settings: Settings, role: str, *, force: bool) -> tuple[Step, ..
 
     def sign() -> None:
         if settings.dry or force or not _holds(enclaves.current_image, settings, role):
-            shielding.sign(settings, backend, [role])
+            signatures.sign(settings, backend, [role])
         else:
             note("already signed")
 

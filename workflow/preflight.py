@@ -18,8 +18,8 @@ from workflow.errors import WorkflowError
 from workflow.gsc import app_name, signed_name
 from workflow.notes import note
 from workflow.settings import AUTO, PROJECT, GscSettings, Settings, Source
-from workflow.shielding import signing_key
-from workflow.signing import open_key, usable_key
+from workflow.signatures import signing_key
+from workflow.signing import key_pem, missing_message, open_key
 
 Look = Callable[[], object]
 """Looks at one thing; a WorkflowError says what is wrong with it."""
@@ -203,12 +203,13 @@ def check_key(checkout: GscSettings, key: Path) -> None:
     Raises: WorkflowError.
     """
     if not key.exists():
+        if checkout.key_is_named and key == checkout.key:
+            raise WorkflowError(missing_message(key))
         folder = _nearest(key)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise WorkflowError(f"{key} cannot be made: {folder} cannot be written; name another")
     elif checkout.passphrase_file or not sys.stdin.isatty():
-        with usable_key(checkout, key):
-            pass
+        key_pem(checkout, key)
     else:
         with contextlib.suppress(_AskedForLaterError):
             open_key(key, _ask_later)

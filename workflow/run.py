@@ -19,9 +19,9 @@ from pytorch_common.contract import (
 from workflow import backends, gramine, gsc_checkout, shell
 from workflow.containers import ContainerSpec, Device, Mount
 from workflow.errors import WorkflowError
-from workflow.notes import answer
+from workflow.notes import answer, note
 from workflow.ownership import is_ours
-from workflow.script_lines import ScriptLines
+from workflow.script_lines import ScriptLines, reason_of
 from workflow.settings import GRAPHENE, PROJECT, MachineSettings, Settings
 
 TRAIN_SCRIPT = PROJECT / "pytorch_train" / "train.py"
@@ -171,16 +171,10 @@ def run_container(spec: ContainerSpec, backend: str, *, quiet: bool = False) -> 
         raise WorkflowError("interrupted", code=130) from None
     finally:
         lines.close()
-    if ended.status == 0:
-        return 0
-    # Status 1 is the script's own: of its lines, and of a file that was no image.
-    if reason := lines.error or (lines.hint if ended.status > 1 else ""):
-        shielded = backend in backends.SHIELDED
-        line = gramine.explained(reason) if shielded else reason
-        raise WorkflowError(line, code=ended.status)
-    if ended.status > 1:
-        line = gramine.ended(spec.image, ended.status, out_of_memory=ended.out_of_memory)
-        raise WorkflowError(line, code=ended.status)
+    if lines.changed and ended.status == 0:
+        note(gramine.changed(spec.image, lines.changed))
+    if reason := reason_of(spec.image, ended, lines, is_shielded=backend in backends.SHIELDED):
+        raise WorkflowError(reason, code=ended.status)
     return ended.status
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytorch_common.contract import ERROR_PREFIX, PROGRESS_PREFIX
+from workflow import gramine
 from workflow.notes import note
 
-_LIBOS_ERROR = re.compile(r"\[P\d+:[^\]]*\] error: (.*)")
-"""How an error begins that Gramine's library OS logs: with process, thread and program."""
+if TYPE_CHECKING:
+    from workflow.docker_containers import Ended
+
+_LIBOS = re.compile(r"\[P\d+:[^\]]*\] (error|warning): (.*)")
+"""How a line begins that Gramine's library OS logs: with process, thread and program."""
+_CHANGED = re.compile(r"Hash of trusted file '(.*)' does not match")
+"""Source: Gramine, libos/src/fs/chroot/trusted.c."""
 
 
 def _report(line: str) -> dict[str, Any] | None:
@@ -29,6 +35,8 @@ class ScriptLines:
         self.error = ""
         self.hint = ""
         """What Gramine said went wrong inside; it may have been borne."""
+        self.changed: list[str] = []
+        """Measured files that were not as measured, each once: the script could not read them."""
         self._bar: Any = None
         self._label = ""
 
@@ -41,9 +49,9 @@ class ScriptLines:
             if self.error:
                 note(line)
             self.error = self.error or line.removeprefix(ERROR_PREFIX)
+        elif found := _LIBOS.match(line):
+            self._take_gramines(line, *found.groups())
         else:
-            if found := _LIBOS_ERROR.match(line):
-                self.hint = found[1]
             self.close()
             note(line)
 
@@ -53,6 +61,15 @@ class ScriptLines:
             self._bar.close()
             self._bar = None
 
+    def _take_gramines(self, line: str, level: str, text: str) -> None:
+        """Print an error, keep which files are changed; other warnings tell a person nothing."""
+        if level == "error":
+            self.hint = text
+            self.close()
+            note(line)
+        elif (found := _CHANGED.match(text)) and found[1] not in self.changed:
+            self.changed.append(found[1])
+
     def _draw(self, report: dict[str, Any]) -> None:
         from tqdm import tqdm
 
@@ -61,3 +78,19 @@ class ScriptLines:
             self._label = report["label"]
             self._bar = tqdm(total=report["total"], desc=self._label, disable=None, leave=False)
         self._bar.update(report["done"] - self._bar.n)
+
+
+def reason_of(image: str, ended: Ended, lines: ScriptLines, *, is_shielded: bool) -> str:
+    """Return why a container failed, empty where it did not.
+
+    Status 1 is the script's own: of its lines, and of a file that was no image.
+    """
+    if ended.status == 0:
+        return ""
+    if lines.changed:
+        return gramine.changed(image, lines.changed)
+    if reason := lines.error or (lines.hint if ended.status > 1 else ""):
+        return gramine.explained(reason) if is_shielded else reason
+    if ended.status > 1:
+        return gramine.ended(image, ended.status, out_of_memory=ended.out_of_memory)
+    return ""

@@ -167,6 +167,8 @@ class GscSettings:
 
     dir: Path = PROJECT / "gsc"
     """Checkout of GSC."""
+    commit: str = ""
+    """Commit of GSC, where it is another than the one that this project was run with."""
     dialect: str = GRAMINE
     """gramine, or graphene for the GSC of old Graphene in Tools/gsc."""
     distro: str = "debian:12"
@@ -179,6 +181,11 @@ class GscSettings:
     """File whose first line is the key's pass phrase; empty asks on the terminal."""
     insecure: str = ""
     """Insecure options that are admitted, by name, with commas between them."""
+
+    @property
+    def key_is_named(self) -> bool:
+        """Tell whether the key is one that a person named: then it is never made."""
+        return self.key != GscSettings().key
 
     @property
     def admitted(self) -> frozenset[str]:
@@ -213,6 +220,8 @@ class Settings:
         _one_of("machine.backend", self.machine.backend, (AUTO, *BACKENDS))
         _one_of("image.base", self.image.base, BASES)
         _one_of("gsc.dialect", self.gsc.dialect, (GRAMINE, GRAPHENE))
+        if not re.fullmatch(r"(?:[0-9a-f]{7,40}(?:-dirty)?|unknown)?", self.gsc.commit):
+            raise WorkflowError(f"gsc.commit: expected a commit's hash, got {self.gsc.commit!r}")
         for option in sorted(self.gsc.admitted):
             _one_of("gsc.insecure", option, INSECURE_OPTIONS)
         for name in ("train", "infer"):

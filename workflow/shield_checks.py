@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow import backends, enclaves, gsc, manifest, shell
+from workflow import backends, enclaves, gsc, gsc_checkout, manifest
 from workflow.checks import Check
 from workflow.errors import WorkflowError
 from workflow.images import ROLES, image_name
 from workflow.preflight import SHIELDED_BYTES
-from workflow.settings import MachineSettings, Settings
+from workflow.settings import GscSettings, MachineSettings, Settings
 
 LOWEST_API = (1, 41)
 """Of the Docker daemon: that of Engine 20.10, with which this project was run."""
@@ -36,7 +36,7 @@ def shield_checks(settings: Settings) -> list[Check]:
         gsc_check(settings),
         python_needs_check(),
         *sgx_checks(settings.machine, Path("/sys"), Path("/proc")),
-        key_check(settings.gsc.key),
+        key_check(settings.gsc),
         *image_checks(settings),
     ]
 
@@ -78,11 +78,11 @@ def gsc_check(settings: Settings) -> Check:
     """Look for GSC, and at which commit it is."""
     if problem := backends.gsc_problem(settings.gsc):
         return Check("gsc", "missing", problem.split(" (")[0], "inv gsc-setup")
-    done = shell.capture(["git", "-C", str(settings.gsc.dir), "rev-parse", "HEAD"])
-    commit = done.stdout.strip()
-    if commit != gsc.COMMIT:
-        found = f"{settings.gsc.dir} at {commit[:12] or 'no commit'}, tried with {gsc.COMMIT[:12]}"
-        return Check("gsc", "ok", found)
+    commit = gsc_checkout.version(settings.gsc)
+    if problem := gsc.version_problem(settings.gsc, commit):
+        return Check("gsc", "missing", *problem.split("; run: "))
+    if untried := gsc.untried(settings.gsc):
+        return Check("gsc", "insecure", untried, "take gsc.commit out of the settings")
     return Check("gsc", "ok", f"{settings.gsc.dir} at {commit[:12]}")
 
 
@@ -177,10 +177,12 @@ def kernel_check(kernel: str) -> Check:
     return Check("kernel", "ok", kernel)
 
 
-def key_check(key: Path) -> Check:
+def key_check(checkout: GscSettings) -> Check:
     """Look for the signing key, and at who may read it."""
+    key = checkout.key
     if not key.is_file():
-        return Check("signing key", "missing", f"none in {key}", "inv sign makes it")
+        mend = "name one that is there" if checkout.key_is_named else "inv sign makes it"
+        return Check("signing key", "missing", f"none in {key}", mend)
     if key.stat().st_mode & 0o077:
         return Check("signing key", "insecure", f"{key}: others may read it", f"chmod 600 {key}")
     return Check("signing key", "ok", str(key))

@@ -1,9 +1,8 @@
-"""Turning a Docker image into a shielded one with GSC: graminized, settled, signed."""
+"""Turning a Docker image into a shielded one with GSC: graminized, and settled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytorch_common.contract import EXPORT_VARIABLE, TORCH_VARIABLE
@@ -16,14 +15,13 @@ from workflow.gsc_checkout import check_checkout, run_gsc
 from workflow.images import ROLES, base_torch, image_name
 from workflow.notes import note
 from workflow.settings import AUTO, GRAMINE, GRAPHENE, PROJECT, GscSettings, Settings
-from workflow.signing import ensure_key, no_copy_left, usable_key
 
 if TYPE_CHECKING:
     from workflow.docker_api import Image
 
 SETTLED = PROJECT / "out" / "gsc"
 
-_FIND_PYTHON = "find /gramine/meson_build_output/lib -type d -path '*/site-packages'"
+FIND_PYTHON = "find /gramine/meson_build_output/lib -type d -name site-packages"
 
 
 def mode(settings: Settings) -> str:
@@ -51,33 +49,6 @@ def build(settings: Settings, mode: str, roles: Sequence[str] = ROLES) -> None:
         else:
             check_checkout(settings.gsc)
             _build(settings, mode, role, image)
-
-
-def sign(settings: Settings, mode: str, roles: Sequence[str] = ROLES) -> None:
-    """Sign the graminized images; make the key where there is none.
-
-    Direct mode signs with a throwaway key: under it no enclave may open what the real one seals.
-
-    Raises: WorkflowError where the key is none for SGX or GSC fails.
-    """
-    key = signing_key(settings.gsc, mode)
-    for role in roles:
-        name = gsc.app_name(image_name(settings, role), mode)
-        if settings.dry:
-            folder = shell_line(["mkdir", "-p", key.parent])
-            make = shell_line(["openssl", "genrsa", "-3", "-out", key, "3072"])
-            show(
-                f"{shell_line(['test', '-e', key])} || (umask 077 && {folder} && {make})",
-                shell_line(gsc.sign_command(name, key), cwd=settings.gsc.dir),
-            )
-        else:
-            check_checkout(settings.gsc)
-            _sign(settings.gsc, name, ensure_key(key, for_trying=mode != "sgx"))
-
-
-def signing_key(checkout: GscSettings, mode: str) -> Path:
-    """Return the key's path: the real one for SGX, one of its own for direct mode."""
-    return checkout.key if mode == "sgx" else PROJECT / "out" / "direct-test-key.pem"
 
 
 def check_torch(settings: Settings, mode: str, torch: str | None) -> None:
@@ -139,7 +110,7 @@ def settled_dockerfile(unsigned: str, user: str) -> str:
     return (
         f"FROM {unsigned}\n"
         f"COPY --chown={user} entrypoint.manifest {manifest.IN_IMAGE}\n"
-        f'RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$({_FIND_PYTHON})" '
+        f'RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$({FIND_PYTHON})" '
         f"gramine-manifest-check {manifest.IN_IMAGE}\n"
     )
 
@@ -218,26 +189,6 @@ def _settle(settings: Settings, mode: str, role: str, app_id: str) -> None:
         labels=settled_labels(role, mode, insecure, app_id),
         on_line=lambda line: None,
     )
-
-
-def _sign(checkout: GscSettings, name: str, key: Path) -> None:
-    from workflow import docker_api
-
-    made = docker_api.find_image(gsc.unsigned_name(name))
-    if made is not None and MODE_LABEL not in made.labels:
-        raise WorkflowError(f"{made.name} was not settled; run: inv gsc-build")
-    docker_api.remove_image(gsc.signed_name(name))
-    # GSC copies the key below this folder for a moment; nobody else shall look in.
-    (checkout.dir / "build").mkdir(mode=0o700, exist_ok=True)
-    (checkout.dir / "build").chmod(0o700)
-    with usable_key(checkout, key) as usable, no_copy_left(checkout.dir / "build"):
-        lines = run_gsc(gsc.sign_command(name, usable), checkout, f"gsc sign-image {name}")
-    signed, unsigned = (
-        docker_api.find_image(image) for image in (gsc.signed_name(name), gsc.unsigned_name(name))
-    )
-    if signed is None or unsigned is None or not signed.is_built_on(unsigned):
-        raise WorkflowError(_made_nothing(f"gsc sign-image {name}", lines))
-    note(f"{signed.name}: signed, {signed.id}")
 
 
 def _made_nothing(what: str, lines: Sequence[str]) -> str:
