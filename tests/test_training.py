@@ -85,6 +85,9 @@ def test_every_option_is_given_to_the_script(tiny_settings: Settings) -> None:
         "--seed=0",
         "--threads=1",
         "--cache-mb=256",
+        "--file-mb=200",
+        "--megapixels=64",
+        "--side=100000",
     ]
 
 
