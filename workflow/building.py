@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pytorch_common.contract import SCRATCH
+from pytorch_common.contract import SCRATCH, ImageLimits
 from pytorch_common.files import hidden_note
 from workflow import dataset, model
 from workflow.commands import shell_line, show, unquoted
@@ -119,6 +120,10 @@ def option_arguments(build: Build) -> dict[str, str]:
     }
 
 
+_LIMITS = [f"TRAIN_{field.name.upper()}" for field in fields(ImageLimits)]
+"""Settings without a flag: what asks for them asks the next build for them too."""
+
+
 def sealed_message(image: str, different: Sequence[tuple[str, str, str]], rebuild: str) -> str:
     """Say in which options a run differs from a sealed image, and how to rebuild it."""
     named = ", ".join(
@@ -127,7 +132,7 @@ def sealed_message(image: str, different: Sequence[tuple[str, str, str]], rebuil
     flags = " ".join(
         f"--{_option(name).replace('_', '-')} {wanted}"
         for name, wanted, _ in different
-        if name.startswith("TRAIN_") and name != "TRAIN_EXPORT_NET"
+        if name.startswith("TRAIN_") and name != "TRAIN_EXPORT_NET" and name not in _LIMITS
     )
     if any(name == "TRAIN_EXPORT_NET" and wanted == "1" for name, wanted, _ in different):
         flags = f"{flags} --export-net".strip()
