@@ -109,8 +109,11 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=environ.get("INFER_THREADS", 0))
     parser.add_argument(
         "--ignore-profiles",
-        action="store_true",
-        default=environ.get("INFER_IGNORE_PROFILES") == "1",
+        type=int,
+        choices=(0, 1),
+        nargs="?",
+        const=1,
+        default=environ.get("INFER_IGNORE_PROFILES", 0),
         help="take colours as the file has them, as training does, whatever profile they are of",
     )
     add_image_limits(parser, "INFER")

@@ -100,7 +100,7 @@ def infer_args(settings: Settings, net_sha256: str) -> list[str]:
         *(f"--net={shown(infer.net)}", f"--net-sha256={net_sha256}", f"--out={shown(infer.out)}"),
         *(f"--top-k={infer.top_k}", f"--threads={infer.threads}"),
         *(f"--{name.replace('_', '-')}={value}" for name, value in limits),
-        *(["--ignore-profiles"] if infer.ignore_profiles else []),
+        *(["--ignore-profiles=1"] if infer.ignore_profiles else []),
         *("--image", "-"),
     ]
 

@@ -133,6 +133,8 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 def classify_validation(settings: Settings, classes: Sequence[str]) -> list[Verdict]:
     """Classify every validation image and return what was made of it.
 
+    With the colours that training saw, unless a sealed image has built in otherwise.
+
     Raises: WorkflowError where they are of other classes than the network knows.
     """
     dataset.check(settings.data)
@@ -146,7 +148,9 @@ def classify_validation(settings: Settings, classes: Sequence[str]) -> list[Verd
     images = [(path, name) for name in names for path in dataset.image_files(split / name)]
     note(f"classifying {len(images)} validation images")
     with tempfile.TemporaryDirectory(prefix="report-") as out:
-        infer = replace(settings.infer, out=Path(out))
+        is_sealed = handover.encrypted_net(settings.infer.net.parent).is_file()
+        ignore_profiles = settings.infer.ignore_profiles or not is_sealed
+        infer = replace(settings.infer, out=Path(out), ignore_profiles=ignore_profiles)
         chosen = replace(settings, infer=infer)
         classification.classify(chosen, [str(path) for path, _ in images], quiet=True)
         results = json.loads((Path(out) / RESULT_JSON_FILE).read_text(encoding="utf-8"))["results"]
