@@ -155,6 +155,8 @@ def expand(image: str) -> list[str]:
 
     A path that is not there is left to the script, which says so in a line of the result.
     """
+    if "://" in image:
+        return [image]  # no address is fetched, and the result says so
     try:
         path = str(Path(image).expanduser())
     except RuntimeError:  # nobody is called so: a file's own name begins with ~
