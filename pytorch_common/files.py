@@ -109,6 +109,11 @@ def passed_over_note(root: Path, taken: Iterable[Path]) -> str:
     return f"{printable(root)}: passed over {counts}" if counts else ""
 
 
+def notes_on(folder: Path, taken: Iterable[Path]) -> Iterator[str]:
+    """Yield a line for each kind of what is below the folder and not among what is taken of it."""
+    yield from filter(None, (hidden_note(folder), passed_over_note(folder, taken)))
+
+
 def _end(path: Path) -> str:
     if os.path.isdir(path):  # noqa: PTH112 - never raises
         return "folder that cannot be listed"

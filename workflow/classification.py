@@ -163,6 +163,8 @@ def expand(image: str) -> list[str]:
 
     A path that is not there is left to the script, which says so in a line of the result.
     """
+    if "://" in image:
+        return [image]  # no address is fetched, and the result says so
     path = str(Path(os.path.expanduser(image)))  # noqa: PTH111 - there may be no home
     if glob.has_magic(path) and not os.path.lexists(path):
         return sorted(glob.glob(path, recursive=True)) or [path]  # noqa: PTH207 - absolute too
