@@ -18,12 +18,13 @@ MARKS = (
     b"enclave-finetune/checkpoint/",
     b'content="enclave-finetune"',
     b"Software\0enclave-finetune",
+    b"# Of enclave-finetune: ",
     b"GRAFS_PF",
 )
 """What the head of every file that a task writes has in it: JSON by its schema, networks and
-checkpoints by their format, pages and pictures by their generator; and how each file of an
-encrypted mount begins (source: Gramine, common/src/protected_files). The project's name alone is no
-mark: a person's file may name a path of the checkout."""
+checkpoints by their format, pages and pictures by their generator, GSC's config.yaml by its first
+line; and how each file of an encrypted mount begins (source: Gramine, common/src/protected_files).
+The project's name alone is no mark: a person's file may name a path of the checkout."""
 HEAD_BYTES = 4096
 SPEAKERS = {NET_FILE: RECORD_FILE, RESULT_TEXT_FILE: RESULT_JSON_FILE}
 """The JSON beside it that speaks for a damaged network, and for a text of answers alone; not for a
