@@ -141,8 +141,8 @@ def version_problem(gsc: GscSettings, found: str) -> str:
     changes = f", with changes (git -C {root} status)" if changed else ""
     keep = f"git -C {root} stash && " if changed else ""
     return (
-        f"{gsc.dir} is GSC at {commit}{changes}, not at {wanted}; run: {keep}git -C {root} checkout "
-        f"{wanted}, or ask for it by name: INVOKE_GSC_COMMIT={found}"
+        f"{gsc.dir} is GSC at {commit}{changes}, not at {wanted}; run: {keep}git -C {root} "
+        f"checkout {wanted}, or ask for it by name: INVOKE_GSC_COMMIT={found}"
     )
 
 
