@@ -51,7 +51,7 @@ def container_problem(data: bytes) -> str | None:
     if data.startswith(LEGACY_MAGIC):
         if hashlib.sha256(data).hexdigest().startswith(LEGACY_WEIGHTS):
             return None
-        return "it is in torch.save's format of before torch 1.6"
+        return "it is in torch.save's format of before torch 1.6; torch.save it anew"
     if not data.startswith(ZIP_MAGIC):
         return "it does not begin as torch.save writes since torch 1.6 (a zip)"
     try:

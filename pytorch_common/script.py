@@ -27,7 +27,8 @@ from pytorch_common.contract import (
     running_backend,
 )
 from pytorch_common.errors import RunError
-from pytorch_common.files import place_problem, printable
+from pytorch_common.files import printable
+from pytorch_common.places import place_problem
 
 PROGRESS_INTERVAL_S = 0.2
 ATTESTATION_TYPE = Path("/dev/attestation/attestation_type")
@@ -102,7 +103,14 @@ def add_image_limits(parser: argparse.ArgumentParser, variables: str) -> None:
     for field in fields(ImageLimits):
         default = os.environ.get(f"{variables}_{field.name.upper()}", field.default)
         flag = "--" + field.name.replace("_", "-")
-        parser.add_argument(flag, type=int, default=default, help="the largest image that is read")
+        help_ = "of the largest image that is read"
+        parser.add_argument(flag, type=_one_or_more, default=default, help=help_)
+
+
+def _one_or_more(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
+    return number
 
 
 def image_limits(args: argparse.Namespace) -> ImageLimits:

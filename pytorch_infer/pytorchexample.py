@@ -26,9 +26,8 @@ from pytorch_common.content import ImageError
 from pytorch_common.errors import RunError
 from pytorch_common.files import (
     code_digest,
-    hidden_note,
     is_hidden,
-    passed_over_note,
+    notes_on,
     printable,
     some_of,
     walk,
@@ -70,11 +69,12 @@ def main(argv: Sequence[str]) -> int:
     if args.check_net:
         return 0
     named = list(named_paths(args.image))
-    pictures = [picture for name, path in named for picture in images_at(name, path)]
+    found_at = {name: list(images_at(name, path)) for name, path in named}
+    pictures = [picture for name, _ in named for picture in found_at[name]]
     if not pictures:
-        raise RunError(
-            f"no images in {some_of([name for name, _ in named]) or 'the list of names'}"
-        )
+        raise RunError(f"no images in {some_of(list(found_at)) or 'the list of names'}")
+    for name in (name for name, found in found_at.items() if not found):
+        note(f"{name}: no images in it")
     reader = partial(read_image, limits=image_limits(args), to_srgb=not args.ignore_profiles)
     found = classify(net, pictures, args.top_k, threads, reader)
     results = list(Progress().follow(found, "classify", len(pictures)))
@@ -109,14 +109,15 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=environ.get("INFER_THREADS", 0))
     parser.add_argument(
         "--ignore-profiles",
-        action="store_true",
-        default=environ.get("INFER_IGNORE_PROFILES") == "1",
+        type=int,
+        choices=(0, 1),
+        nargs="?",
+        const=1,
+        default=environ.get("INFER_IGNORE_PROFILES", 0),
         help="take colours as the file has them, as training does, whatever profile they are of",
     )
     add_image_limits(parser, "INFER")
     args = parser.parse_args(argv)
-    if problems := image_limits(args).problems():
-        parser.error("; ".join(problems))
     if args.top_k < 1:
         parser.error(f"--top-k: expected 1 or more, got {args.top_k}")
     if args.net_sha256 is not None and not contract.is_sha256(args.net_sha256):
@@ -155,11 +156,8 @@ def images_at(name: str, path: Path) -> Iterator[Picture]:
         yield name, path
         return
     images = images_below(path)
-    for line in (hidden_note(path), passed_over_note(path, images)):
-        if line:
-            note(line)
-    if not images:
-        note(f"{name}: no images in it")
+    for line in notes_on(path, images):
+        note(line)
     for image in images:
         yield str(Path(name) / image.relative_to(path)), image
 

@@ -161,7 +161,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     args.options = contract.TrainOptions(
         **{name: getattr(args, name) for name in contract.option_names()}
     )
-    if problems := [*args.options.problems(), *image_limits(args).problems()]:
+    if problems := args.options.problems():
         parser.error("; ".join(problems))
     if args.cache_mb < 0:
         parser.error(f"--cache-mb: expected 0 or more, got {args.cache_mb}")

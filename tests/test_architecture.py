@@ -16,7 +16,7 @@ ROOMS = (
     "benchmarks",
 )
 HEAVY = {"torch", "torchvision", "numpy"}
-SHARED_WITH_HOST = {"pytorch_common.contract", "pytorch_common.files"}
+SHARED_WITH_HOST = {"pytorch_common.contract", "pytorch_common.files", "pytorch_common.places"}
 ENCLAVE_PACKAGES = {"torch", "torchvision", "PIL", "pytorch_common"}
 OPTIONAL = {"pi_heif"}
 """Imported where it is installed, which it is in no image."""

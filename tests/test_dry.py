@@ -48,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(PROJECT, folder, ignore=ignored)
     paint(folder / "it's a bee.png", (1, 2, 3), 1)
     (folder / "out" / "infer").mkdir(parents=True)
-    (folder / "out" / "infer" / "result.json").write_text("{}")
+    (folder / "out" / "infer" / "result.json").write_text('{"schema": "enclave-finetune/result/1"}')
     return folder
 
 

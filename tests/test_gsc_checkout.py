@@ -66,17 +66,17 @@ def test_another_gsc_is_refused_with_both_versions_until_it_is_asked_for_by_name
     folder = settings.gsc.dir
     if how == "newer":
         git(folder, "commit", "--allow-empty", "-m", "newer")
-        found, take = git(folder, "rev-parse", "HEAD"), "checkout"
+        found, keep = git(folder, "rev-parse", "HEAD"), ""
     elif how == "changed":
         (folder / "gsc").write_text("another")
-        found, take = f"{upstream}-dirty", "checkout --force"
+        found, keep = f"{upstream}-dirty", f"git -C {folder} stash && "
     else:
         (folder / ".git").rename(folder.parent / "gone")
-        found, take = "unknown", "checkout"
+        found, keep = "unknown", ""
     changes = f", with changes (git -C {folder} status)" if how == "changed" else ""
     said = (
         f"{folder} is GSC at {found.removesuffix('-dirty')}{changes}, not at {upstream}; "
-        f"run: git -C {folder} {take} {upstream}, or ask for it by name: INVOKE_GSC_COMMIT={found}"
+        f"run: {keep}git -C {folder} checkout {upstream}, or ask for it by name: INVOKE_GSC_COMMIT={found}"
     )
     assert setup_says(settings) == said
     with pytest.raises(WorkflowError) as caught:

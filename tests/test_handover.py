@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytorch_common.contract import RECORD_SCHEMA
-from workflow import classification, handover
+from workflow import classification, cleaning, handover
 from workflow.errors import WorkflowError
 from workflow.handover import ENCRYPTED_MAGIC
 from workflow.settings import GRAPHENE, GscSettings, InferSettings, Settings, TrainSettings
@@ -140,6 +140,38 @@ def test_an_older_copy_is_noticed_by_its_digest(chosen: Settings) -> None:
     copy.write_bytes(older)
     with pytest.raises(WorkflowError, match="is not the file that was handed over"):
         handover.accepted_digest(chosen.infer)
+
+
+def test_beside_one_network_of_ours_anothers_is_not_written_over(chosen: Settings) -> None:
+    trained(chosen, "docker")
+    handover.copy_net(chosen)
+    mine = chosen.infer.net.with_name("mine.pt")
+    mine.write_bytes(b"a person's own")
+    beside = replace(chosen, infer=InferSettings(net=mine))
+    with pytest.raises(WorkflowError, match=f"{mine}: no task made it"):
+        handover.copy_net(beside)
+    cleaning.clean(beside)
+    assert mine.read_bytes() == b"a person's own"
+
+
+def test_a_network_may_be_handed_over_to_where_it_was_trained(chosen: Settings) -> None:
+    trained(chosen, "docker")
+    net = chosen.train.out / "net.pt"
+    before = {path: path.read_bytes() for path in chosen.train.out.iterdir()}
+    assert handover.copy_net(replace(chosen, infer=InferSettings(net=net))) == net
+    assert {path: path.read_bytes() for path in chosen.train.out.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["record.json", "run.json", "pytorchexample.py", "__init__.py"])
+def test_a_network_is_not_called_like_another_of_our_files(name: str, chosen: Settings) -> None:
+    trained(chosen, "docker")
+    path = chosen.train.out / name
+    path.touch()  # an empty file is nobody's, but for this
+    chosen = replace(chosen, infer=InferSettings(net=path))
+    with pytest.raises(WorkflowError, match=r"^infer.net: expected .pt or .pth at its end, got"):
+        handover.copy_net(chosen)
+    cleaning.clean(chosen)
+    assert path.exists() or path.suffix == ".json"
 
 
 def test_a_sealed_network_is_classified_where_it_was_trained(chosen: Settings) -> None:

@@ -142,6 +142,7 @@ MADE = (
     "out/train/scratch/record.json",
     "out/mine/encrypted/net.pt.epoch-3",
     "out/measurements/gsc-pytorch.json",
+    "out/gsc/of/pytorch-direct/entrypoint.manifest",
     "out/direct-test-key.pem",
 )
 DOWNLOADED = (
@@ -154,6 +155,9 @@ DOWNLOADED = (
 OWN = (
     "out/notes.txt",
     "out/mine/net.pt.bak",
+    "out/mine/history.json",
+    "out/train/result.txt",
+    "out/gsc/my-key.pem",
     "pytorch_train/train.py",
     "pytorch_train/model/mine.pth",
     "pytorch_train/hymenoptera_data/train/ants/mine.jpg",
@@ -182,7 +186,7 @@ def test_clean_deletes_what_was_made_and_nothing_else(project: Path, tmp_path: P
     cleaning.clean(settings)
     assert left(elsewhere) == {"net.pt", "result.txt", "encrypted/mine.txt", "mine.txt"}
     assert left(project) == {*DOWNLOADED, *OWN}
-    assert not (project / "out" / "train").exists()
+    assert not (project / "out" / "train" / "scratch").exists()
     assert (project / "out" / "empty").is_dir()
     cleaning.clean(settings, downloads=True)
     assert left(project) == {*OWN}
@@ -190,7 +194,7 @@ def test_clean_deletes_what_was_made_and_nothing_else(project: Path, tmp_path: P
 
 def test_clean_says_what_it_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cleaning.clean(Settings())
-    assert "no task made it: notes.txt, mine/net.pt.bak" in capsys.readouterr().err
+    assert "no task made it: notes.txt, gsc/my-key.pem, " in capsys.readouterr().err
 
 
 def test_clean_is_refused_while_a_run_is_writing(project: Path) -> None:
@@ -202,7 +206,7 @@ def test_clean_is_refused_while_a_run_is_writing(project: Path) -> None:
         cleaning.clean(Settings())
     assert (out / "net.pt").exists()
     cleaning.clean(Settings())
-    assert not out.exists()
+    assert left(out) == {"result.txt"}
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "nothing"])

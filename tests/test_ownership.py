@@ -111,6 +111,15 @@ def set_to(settings: Settings, name: str, path: Path) -> Settings:
     return replace(settings, **{section: inner})
 
 
+@pytest.mark.parametrize("name", ["record.json", "result.json", "report.html", "net.pt"])
+def test_the_projects_name_in_a_persons_file_does_not_make_it_ours(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text('{"image": "/home/me/enclave-finetune/bee.jpg", "of": "enclave-finetune"}')
+    assert not ownership.is_ours(path)
+
+
 @pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("inner", ["", "net.pt", "encrypted"])
 def test_no_task_touches_a_persons_full_folder(

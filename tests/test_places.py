@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -15,8 +14,11 @@ from pathlib import Path
 import pytest
 
 import tasks
-from pytorch_common import files
+from pytorch_common import files, places
+from pytorch_common.checkpoint import save_net
 from pytorch_common.contract import RECORD_SCHEMA
+from pytorch_common.network import build_network
+from pytorch_common.preprocess import preprocessing
 from tests.conftest import PROJECT, paint
 from workflow.errors import WorkflowError
 from workflow.step import Step
@@ -47,14 +49,22 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ],
         )
     shutil.copy(PROJECT / "tasks.py", folder)
+    settings = {"arch": "squeezenet1_1", "method": "scratch"}
+    sha256 = save_net(
+        folder / "net.pt",
+        build_network("squeezenet1_1", 2, "scratch").state_dict(),
+        classes=["ants", "bees"],
+        preprocess=preprocessing(224),
+        settings=settings,
+    )
     record = {
         "schema": RECORD_SCHEMA,
         "classes": ["ants", "bees"],
-        "digests": {"net": hashlib.sha256(b"net").hexdigest()},
+        "digests": {"net": sha256},
     }
     for place in (folder / "out" / "train", folder / "pytorch_infer"):
         place.mkdir(parents=True, exist_ok=True)
-        (place / "net.pt").write_bytes(b"net")
+        shutil.copy(folder / "net.pt", place)
         (place / "record.json").write_text(json.dumps(record), encoding="utf-8")
     (folder / "out" / "infer").mkdir()
     (folder / "out" / "infer" / "result.txt").touch()
@@ -193,11 +203,11 @@ def test_a_bug_keeps_its_traceback(error: OSError) -> None:
 def test_outside_the_project_nothing_is_said_of_chown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files.os, "access", lambda path, mode: False)
-    monkeypatch.setattr(files.os, "getuid", lambda: STRANGER)
+    monkeypatch.setattr(places.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(places.os, "getuid", lambda: STRANGER)
     error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "none" / "x"))
-    owner = files._user_name(tmp_path.stat().st_uid)
-    assert files.place_problem(error, PROJECT) == (
+    owner = places._user_name(tmp_path.stat().st_uid)
+    assert places.place_problem(error, PROJECT) == (
         f"{error.filename}: Permission denied: {tmp_path} belongs to {owner}; name another place"
     )
 

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image, ImageOps
 
+from pytorch_common.files import list_files
+from pytorch_common.images import read_image
+from pytorch_common.preprocess import validation_pixels
 from tests.conftest import PROJECT
 from workflow import classification, comparisons, dataset, handover, model, training
 from workflow.settings import (
@@ -52,6 +56,18 @@ def test_the_fetched_folder_is_the_real_thing(trained: Settings) -> None:
     assert dataset.differences(trained.data.dir) == []
 
 
+def test_every_image_has_the_pixels_that_pillow_reads(real_data: Path) -> None:
+    """Those of a profile too, where it is not asked for: training and its figures do not move."""
+    paths = list(list_files(real_data / "hymenoptera_data"))
+    assert len(paths) == 398
+    for path in paths:
+        with Image.open(path) as image:
+            expected = ImageOps.exif_transpose(image).convert("RGB")
+        shown = read_image(path)
+        assert shown.size == expected.size and shown.tobytes() == expected.tobytes(), path
+        assert torch.equal(validation_pixels(shown, 224), validation_pixels(expected, 224))
+
+
 def test_the_best_validation_accuracy_is_at_least_0_90(trained: Settings) -> None:
     record = handover.read_record(trained.train.out)
     assert record["images"] == {"train": 244, "val": 153}
@@ -59,7 +75,8 @@ def test_the_best_validation_accuracy_is_at_least_0_90(trained: Settings) -> Non
 
 
 def test_classifying_agrees_with_training_to_the_image(trained: Settings) -> None:
-    classification.classify(trained, [str(trained.data.dir / "val")])
+    infer = replace(trained.infer, ignore_profiles=True)  # as training
+    classification.classify(replace(trained, infer=infer), [str(trained.data.dir / "val")])
     results = json.loads((trained.infer.out / "result.json").read_text())["results"]
     right = sum(Path(result["image"]).parent.name == result["label"] for result in results)
     record = handover.read_record(trained.train.out)

@@ -157,3 +157,41 @@ def test_images_of_other_classes_than_the_networks_are_one_line(tiny_settings: S
         f"{tiny_settings.data.dir}: expected the classes of the network, ants, bees, got green, "
         "red; give the images that it was trained on: --data"
     )
+
+
+WHOLE: dict[str, Any] = {
+    "schema": RECORD_SCHEMA,
+    "classes": ["a", "b"],
+    "digests": {"net": "0" * 64},
+    "backend": "native",
+    "protected_from_host": False,
+    "versions": {},
+    "settings": {"arch": "alexnet", "method": "full", "epochs": 1},
+    "images": {"train": 2, "val": 2},
+    "metrics": {"best_epoch": 1, "best_val_correct": 1, "best_val_accuracy": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", report.SHOWN)
+@pytest.mark.parametrize("value", [None, [], "absent"])
+def test_a_record_that_lacks_something_is_one_line(name: str, value: Any, tmp_path: Path) -> None:
+    record = json.loads(json.dumps(WHOLE))
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert report.read_record(tmp_path) == record
+    outer, _, inner = name.rpartition(".")
+    holder = record[outer] if outer else record
+    if value == "absent":
+        del holder[inner]
+    else:
+        holder[inner] = value
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(WorkflowError, match=f"has no usable {name}; run: inv train"):
+        report.read_record(tmp_path)
+
+
+@pytest.mark.parametrize("epochs", [5, [5], [], [{"epoch": None}], [{"val_loss": "x"}], [{}]])
+def test_a_damaged_history_is_one_line(epochs: Any, tmp_path: Path) -> None:
+    (tmp_path / "history.json").write_text(json.dumps({"epochs": epochs}), encoding="utf-8")
+    with pytest.raises(WorkflowError, match=r"history.json cannot be read .*; run: inv train"):
+        report.read_history(tmp_path)

@@ -19,7 +19,7 @@ from workflow.settings import GRAPHENE, Settings, TrainSettings
 def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Return settings on a machine whose images all are there, with one option admitted."""
     image = docker_api.Image(
-        "x", "sha256:5", (), {"enclave-finetune.insecure": "log-level"}, {}, "", 1
+        "x", "sha256:5", (), {"enclave-finetune.insecure": "log-level"}, {}, "", 1, {}
     )
     monkeypatch.setattr(docker_api, "find_image", lambda name: image)
     monkeypatch.setattr(enclaves, "measure", lambda checkout, name: parse_info(f"gsc-{name}", INFO))

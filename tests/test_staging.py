@@ -132,6 +132,7 @@ def test_what_cannot_be_copied_cannot_be_read_inside_either(
 
 def test_a_name_that_begins_like_a_home_may_be_a_files(here: Path) -> None:
     assert classification.expand("~nobody-is-called-so.png") == ["~nobody-is-called-so.png"]
+    assert classification.expand("http://x/b.png") == ["http://x/b.png"]
     assert classification.expand("~/x.png") == [str(Path.home() / "x.png")]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
-from pytorch_common.contract import SCRATCH
+from pytorch_common.contract import SCRATCH, ImageLimits
 from pytorch_common.files import hidden_note
 from workflow import dataset, model
 from workflow.build_log import BuildLog
@@ -123,6 +124,10 @@ def option_arguments(build: Build) -> dict[str, str]:
     }
 
 
+_LIMITS = [f"TRAIN_{field.name.upper()}" for field in fields(ImageLimits)]
+"""Settings without a flag: what asks for them asks the next build for them too."""
+
+
 def sealed_message(image: str, different: Sequence[tuple[str, str, str]], rebuild: str) -> str:
     """Say in which options a run differs from a sealed image, and how to rebuild it."""
     named = ", ".join(
@@ -131,7 +136,7 @@ def sealed_message(image: str, different: Sequence[tuple[str, str, str]], rebuil
     flags = " ".join(
         f"--{_option(name).replace('_', '-')} {wanted}"
         for name, wanted, _ in different
-        if name.startswith("TRAIN_") and name != "TRAIN_EXPORT_NET"
+        if name.startswith("TRAIN_") and name != "TRAIN_EXPORT_NET" and name not in _LIMITS
     )
     if any(name == "TRAIN_EXPORT_NET" and wanted == "1" for name, wanted, _ in different):
         flags = f"{flags} --export-net".strip()

@@ -100,7 +100,7 @@ def infer_args(settings: Settings, net_sha256: str) -> list[str]:
         *(f"--net={shown(infer.net)}", f"--net-sha256={net_sha256}", f"--out={shown(infer.out)}"),
         *(f"--top-k={infer.top_k}", f"--threads={infer.threads}"),
         *(f"--{name.replace('_', '-')}={value}" for name, value in limits),
-        *(["--ignore-profiles"] if infer.ignore_profiles else []),
+        *(["--ignore-profiles=1"] if infer.ignore_profiles else []),
         *("--image", "-"),
     ]
 
@@ -163,6 +163,8 @@ def expand(image: str) -> list[str]:
 
     A path that is not there is left to the script, which says so in a line of the result.
     """
+    if "://" in image:
+        return [image]  # no address is fetched, and the result says so
     path = str(Path(os.path.expanduser(image)))  # noqa: PTH111 - there may be no home
     if glob.has_magic(path) and not os.path.lexists(path):
         return sorted(glob.glob(path, recursive=True)) or [path]  # noqa: PTH207 - absolute too

@@ -15,7 +15,7 @@ from pytorch_common.contract import (
 )
 from workflow import assets, dataset, model, sample
 from workflow.commands import shell_line, show
-from workflow.handover import ENCRYPTED_FOLDER, RUN_FILE
+from workflow.handover import ENCRYPTED_FOLDER, NET_SUFFIXES, RUN_FILE
 from workflow.locks import LOCK, none_running
 from workflow.notes import note
 from workflow.ownership import entries, is_ours
@@ -31,8 +31,8 @@ NAMES = frozenset(
 )
 """What the tasks call their files, beside checkpoints and locks."""
 OUT = PROJECT / "out"
-OTHERS = ("gsc", "measurements", "direct-test-key.pem")
-"""What else they make in it, by its place."""
+OTHERS = ("gsc/**/*.manifest", "gsc/**/Dockerfile", "measurements/*.json", "direct-test-key.pem")
+"""What else they make in it, by its place and name."""
 DOWNLOADS = (model.MODELS, dataset.HYMENOPTERA, dataset.SAMPLE)
 
 
@@ -59,18 +59,17 @@ def clean(settings: Settings, *, downloads: bool = False) -> None:
 
 def _made(settings: Settings) -> Iterator[Path]:
     """Yield what the tasks wrote: in the project's out/ by its name, elsewhere by its content."""
-    places = tuple(OUT / name for name in OTHERS)
+    nets = {name for name in (settings.infer.net.name,) if name.endswith(NET_SUFFIXES)}
+    by_place = {path for other in OTHERS for path in OUT.glob(other)}
     for path in entries(OUT):
-        by_place = any(place in (path, *path.parents) for place in places)
-        if by_place or path.name in NAMES or _is_made(path, NAMES):
+        if path in by_place or _is_made(path, NAMES | nets):
             yield path
     train, infer = settings.train.out, settings.infer
     writing = (train, train / SCRATCH_FOLDER, infer.net.parent, infer.out)
     inner = (place for folder in writing for place in (folder, folder / ENCRYPTED_FOLDER))
     for folder in dict.fromkeys(inner):
         if folder.is_dir() and OUT not in (folder, *folder.parents):
-            names = NAMES | {infer.net.name}
-            yield from (path for path in sorted(folder.iterdir()) if _is_made(path, names))
+            yield from (path for path in sorted(folder.iterdir()) if _is_made(path, NAMES | nets))
 
 
 def _is_made(path: Path, names: frozenset[str]) -> bool:

@@ -139,10 +139,10 @@ def version_problem(gsc: GscSettings, found: str) -> str:
     if commit.startswith(sought) and changed == admitted:
         return ""
     changes = f", with changes (git -C {root} status)" if changed else ""
-    take = f"git -C {root} checkout --force" if changed else f"git -C {root} checkout"
+    keep = f"git -C {root} stash && " if changed else ""
     return (
-        f"{gsc.dir} is GSC at {commit}{changes}, not at {wanted}; run: {take} {wanted}, or ask for "
-        f"it by name: INVOKE_GSC_COMMIT={found}"
+        f"{gsc.dir} is GSC at {commit}{changes}, not at {wanted}; run: {keep}git -C {root} checkout "
+        f"{wanted}, or ask for it by name: INVOKE_GSC_COMMIT={found}"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,9 @@ RUN_SCHEMA = "enclave-finetune/run/1"
 
 DIGEST_IN_SHELL = "$NET_SHA256"
 """The digest in the commands of `--dry`, set by ``digest_line``."""
+
+NET_SUFFIXES = (".pt", ".pth")
+"""How a network's file ends: so it is taken for no other of our files, nor for code."""
 
 ENCRYPTED_FOLDER = "encrypted"
 """Beside the plain network: the folder that is the encrypted mount of both containers."""
@@ -93,7 +95,8 @@ def copy_net(settings: Settings, *, after: str = "") -> Path:
         encrypted_net(settings.infer.net.parent).unlink(missing_ok=True)
     elif not record.get("exported"):
         settings.infer.net.unlink(missing_ok=True)
-    shutil.copyfile(settings.train.out / RECORD_FILE, record_beside(settings.infer.net))
+    written = (settings.train.out / RECORD_FILE).read_bytes()
+    write_atomically(record_beside(settings.infer.net), written)  # the same file, it may be
     write_run(settings.infer.net.parent, {**run, "schema": RUN_SCHEMA})
     return target
 
@@ -235,6 +238,10 @@ def check_place(net: Path) -> None:
     Raises: WorkflowError naming the first of them.
     """
     refuse_unfit(net.parent, "infer.net")
+    if net.suffix not in NET_SUFFIXES:
+        raise WorkflowError(
+            f"infer.net: expected {' or '.join(NET_SUFFIXES)} at its end, got {net}"
+        )
     places = (net, record_beside(net), net.with_name(RUN_FILE), encrypted_net(net.parent))
     refuse_foreign(places, instead="name another file: --net")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pytorch_common.files import place_problem
+from pytorch_common.places import place_problem
 from workflow.errors import WorkflowError
 from workflow.notes import note
 from workflow.settings import PROJECT

@@ -8,17 +8,27 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from pytorch_common.contract import RECORD_FILE, RESULT_JSON_FILE
+from pytorch_common.contract import NET_FILE, RECORD_FILE, RESULT_JSON_FILE, RESULT_TEXT_FILE
 from workflow.errors import WorkflowError
 from workflow.settings import PROJECT
 
-MARKS = (b"enclave-finetune", b"GRAFS_PF")
+MARKS = (
+    b'"schema": "enclave-finetune/',
+    b"enclave-finetune/net/",
+    b"enclave-finetune/checkpoint/",
+    b'content="enclave-finetune"',
+    b"Software\0enclave-finetune",
+    b"# Of enclave-finetune: ",
+    b"GRAFS_PF",
+)
 """What the head of every file that a task writes has in it: JSON by its schema, networks and
-checkpoints by their format, pages and pictures by their generator; and how each file of an
-encrypted mount begins (source: Gramine, common/src/protected_files)."""
+checkpoints by their format, pages and pictures by their generator, GSC's config.yaml by its first
+line; and how each file of an encrypted mount begins (source: Gramine, common/src/protected_files).
+The project's name alone is no mark: a person's file may name a path of the checkout."""
 HEAD_BYTES = 4096
-SPEAKERS = {".pt": RECORD_FILE, ".txt": RESULT_JSON_FILE}
-"""The JSON beside it that speaks for a damaged network, and for a text of answers alone."""
+SPEAKERS = {NET_FILE: RECORD_FILE, RESULT_TEXT_FILE: RESULT_JSON_FILE}
+"""The JSON beside it that speaks for a damaged network, and for a text of answers alone; not for a
+network of another name, which may be a person's."""
 LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
 """What file managers leave; nobody's."""
 NAMED_AT_MOST = 3
@@ -27,7 +37,7 @@ NAMED_AT_MOST = 3
 
 def is_ours(path: Path) -> bool:
     """Tell whether a task made the file, as its head says, or the JSON that belongs to it."""
-    speaker = path.with_name(SPEAKERS.get(path.suffix, path.name))
+    speaker = path.with_name(SPEAKERS.get(path.name, path.name))
     return path.is_file() and (_is_marked(path) or _is_marked(speaker))
 
 

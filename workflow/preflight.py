@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytorch_common.contract import FEATURE_EXTRACT, FULL, SCRATCH
-from pytorch_common.files import place_problem
+from pytorch_common.places import place_problem
 from workflow import assets, backends, dataset, gsc_checkout, images, model
 from workflow.errors import WorkflowError
 from workflow.gsc import app_name, signed_name

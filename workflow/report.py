@@ -35,6 +35,19 @@ DIGESTS = "Digests (sha256)"
 Json = Mapping[str, Any]
 
 
+FIGURES = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "elapsed_s")
+SHOWN: Mapping[str, type | tuple[type, ...]] = {
+    "backend": str,
+    "protected_from_host": bool,
+    "versions": dict,
+    **dict.fromkeys(("settings.arch", "settings.method"), str),
+    **dict.fromkeys(("settings.epochs", "images.train", "images.val"), int),
+    **dict.fromkeys(("metrics.best_epoch", "metrics.best_val_correct"), int),
+    "metrics.best_val_accuracy": (int, float),
+}
+"""What the page takes from the record, and of what kind it is."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Say what the network made of one validation image."""
@@ -63,7 +76,7 @@ def write_report(settings: Settings) -> Path:
         return folder / REPORT_FILE
     pages = [folder / name for name in (REPORT_FILE, CURVES_FILE)]
     ownership.refuse_foreign(pages, instead="name another folder: --out")
-    record = handover.read_record(folder)
+    record = read_record(folder)
     history = read_history(folder)
     if handover.accepted_digest(settings.infer) != record["digests"]["net"]:
         raise WorkflowError(
@@ -85,6 +98,21 @@ def write_report(settings: Settings) -> Path:
     return folder / REPORT_FILE
 
 
+def read_record(folder: Path) -> Json:
+    """Return the record, with all that the page shows in it.
+
+    Raises: WorkflowError naming what is missing.
+    """
+    record = handover.read_record(folder)
+    for name, kind in SHOWN.items():
+        value: Any = record
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, kind):
+            raise WorkflowError(f"{folder / RECORD_FILE} has no usable {name}; run: inv train")
+    return record
+
+
 def read_history(folder: Path) -> list[dict[str, Any]]:
     """Return the figures of each epoch.
 
@@ -92,7 +120,10 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / HISTORY_FILE
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+        epochs = list(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+        if not epochs:
+            raise ValueError("no epochs")
+        return [{name: epoch[name] + 0 for name in FIGURES} for epoch in epochs]  # numbers alone
     except FileNotFoundError as error:
         raise WorkflowError(f"{path} is missing; run: inv train") from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -101,6 +132,8 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
 def classify_validation(settings: Settings, classes: Sequence[str]) -> list[Verdict]:
     """Classify every validation image and return what was made of it.
+
+    With the colours that training saw, unless a sealed image has built in otherwise.
 
     Raises: WorkflowError where they are of other classes than the network knows.
     """
@@ -115,7 +148,9 @@ def classify_validation(settings: Settings, classes: Sequence[str]) -> list[Verd
     images = [(path, name) for name in names for path in dataset.image_files(split / name)]
     note(f"classifying {len(images)} validation images")
     with tempfile.TemporaryDirectory(prefix="report-") as out:
-        infer = replace(settings.infer, out=Path(out))
+        is_sealed = handover.encrypted_net(settings.infer.net.parent).is_file()
+        ignore_profiles = settings.infer.ignore_profiles or not is_sealed
+        infer = replace(settings.infer, out=Path(out), ignore_profiles=ignore_profiles)
         chosen = replace(settings, infer=infer)
         classification.classify(chosen, [str(path) for path, _ in images], quiet=True)
         results = json.loads((Path(out) / RESULT_JSON_FILE).read_text(encoding="utf-8"))["results"]

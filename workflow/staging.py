@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytorch_common.contract import IMAGE_LIMITS, IMAGE_SUFFIXES, LIST_FILE, ImageLimits
-from pytorch_common.files import hidden_note, is_hidden, passed_over_note, printable, walk
+from pytorch_common.files import is_hidden, notes_on, printable, walk
 from workflow.notes import note
 
 
@@ -58,9 +58,8 @@ def _stage(source: Path, target: Path, limits: ImageLimits) -> None:
         for path in walk(source)
         if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path, source)
     ]
-    for line in (hidden_note(source), passed_over_note(source, images)):
-        if line:
-            note(line)
+    for line in notes_on(source, images):
+        note(line)
     for path in images:
         _stage_file(path, target / path.relative_to(source), limits)
 

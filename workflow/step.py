@@ -7,7 +7,7 @@ from typing import Any
 
 from invoke import tasks
 
-from pytorch_common.files import place_problem
+from pytorch_common.places import place_problem
 from workflow.errors import WorkflowError
 from workflow.settings import PROJECT
 
