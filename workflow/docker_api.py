@@ -7,7 +7,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import IO, Any
 
@@ -46,7 +46,7 @@ class Image:
     environment: Mapping[str, str]
     user: str
     size_bytes: int
-    starts: Mapping[str, Any]
+    starts: Mapping[str, Any] = field(default_factory=dict)
     """What else a container of it starts with: its program, folder and volumes."""
 
     def is_built_on(self, base: Image) -> bool:
