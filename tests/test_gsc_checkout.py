@@ -76,7 +76,8 @@ def test_another_gsc_is_refused_with_both_versions_until_it_is_asked_for_by_name
     changes = f", with changes (git -C {folder} status)" if how == "changed" else ""
     said = (
         f"{folder} is GSC at {found.removesuffix('-dirty')}{changes}, not at {upstream}; "
-        f"run: {keep}git -C {folder} checkout {upstream}, or ask for it by name: INVOKE_GSC_COMMIT={found}"
+        f"run: {keep}git -C {folder} checkout {upstream}, or ask for it by name: "
+        f"INVOKE_GSC_COMMIT={found}"
     )
     assert setup_says(settings) == said
     with pytest.raises(WorkflowError) as caught:
