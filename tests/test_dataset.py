@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import zipfile
 from dataclasses import replace
@@ -15,7 +16,7 @@ from tests.conftest import paint
 from tests.fault_server import FaultServer, no_proxy_fixture, server_fixture  # noqa: F401
 from workflow import assets, dataset
 from workflow.errors import WorkflowError
-from workflow.settings import DataSettings
+from workflow.settings import DataSettings, Source
 
 
 @pytest.fixture
@@ -162,3 +163,13 @@ def test_the_folder_of_the_real_data_must_hold_the_real_data(
     paint(small / "train" / "ants" / "mine.png", (1, 2, 3), 1)
     with pytest.raises(WorkflowError, match=r"train/ants/mine\.png does not belong there"):
         dataset.check(DataSettings(dir=small))
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_a_source_that_might_never_end_is_refused(kind: str, tmp_path: Path) -> None:
+    source = Path("/dev/zero") if kind == "device" else tmp_path / "pipe"
+    if kind == "pipe":
+        os.mkfifo(source)
+    chosen = DataSettings(dir=tmp_path / "data", source=Source(source))
+    with pytest.raises(WorkflowError, match=f"a zip or a folder, but {source} is neither"):
+        dataset.at_hand(chosen)

@@ -154,7 +154,7 @@ def test_the_file_reaches_the_disk_before_its_name(
     monkeypatch.setattr(os, "fsync", noting_fsync)
     monkeypatch.setattr(Path, "replace", noting_replace)
     assert fetch(asset, target)
-    assert calls == ["fsync", "file.bin.part -> file.bin"]
+    assert calls == ["fsync", ".file.bin.enclave-finetune.part -> file.bin"]
 
 
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
@@ -201,3 +201,12 @@ def test_verify_says_what_was_expected_and_got(asset: Asset, tmp_path: Path) -> 
     line = f"expected sha256 {SHA256[:8]}, got {other[:8]}; run: inv download-model$"
     with pytest.raises(WorkflowError, match=line):
         verify(write(tmp_path / "file.bin", b"other"), short)
+
+
+@pytest.mark.parametrize("source", ["", "file.bin.part"])
+def test_what_a_browser_is_downloading_is_a_persons(
+    server: FaultServer, asset: Asset, target: Path, source: str
+) -> None:
+    theirs = write(target.with_name("file.bin.part"))
+    assert fetch(asset, target, source=source and str(theirs))
+    assert theirs.read_bytes() == target.read_bytes() == CONTENT

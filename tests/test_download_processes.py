@@ -88,7 +88,7 @@ def test_of_two_runs_one_fetches_and_the_other_waits(
 def test_a_killed_download_leaves_no_target_and_is_resumed(
     server: FaultServer, asset: Asset, target: Path
 ) -> None:
-    part = target.with_name("file.bin.part")
+    part = target.with_name(".file.bin.enclave-finetune.part")
     server.script(stall_after(600_000))
     with start_fetch(asset, target) as run:
         wait_until(lambda: part.exists() and part.stat().st_size > 500_000)

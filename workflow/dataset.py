@@ -60,9 +60,13 @@ def at_hand(data: DataSettings) -> Path | None:
     """Return the zip or folder that needs no download: the named one, else a zip beside the folder.
 
     None where there is none.
+
+    Raises: WorkflowError for a device or a pipe, which might never end.
     """
     if data.source:
         named = Path(data.source.removeprefix("file://"))
+        if named.exists() and not (named.is_file() or named.is_dir()):
+            raise WorkflowError(f"data.source: expected a zip or a folder, but {named} is neither")
         return named if named.exists() else None
     beside = data.dir.with_name(assets.HYMENOPTERA_ZIP.name)
     return beside if beside.is_file() else None

@@ -63,7 +63,7 @@ def fetch(
                 return False
             if fault and target.exists():
                 note(f"{target}: {fault}; replacing it")
-            part = _sibling(target, ".part")
+            part = _part_beside(target)
             _bring(asset, part, source, caches, policy)
             _put_in_place(part, target)
     except OSError as error:
@@ -144,5 +144,6 @@ def _put_in_place(part: Path, target: Path) -> None:
     discard(part)
 
 
-def _sibling(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+def _part_beside(target: Path) -> Path:
+    """Return where a download is collected: not where a browser does it, NAME.part."""
+    return target.with_name(f".{target.name}.enclave-finetune.part")

@@ -7,6 +7,7 @@ caller's folder nor a file of the project can stand in for invoke.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -34,6 +35,7 @@ class NoFiles(Config):
 
 def main() -> None:
     """Run the task of the command line."""
+    _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):  # the help has letters that some encodings lack
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -41,6 +43,26 @@ def main() -> None:
     except BrokenPipeError:  # nobody reads the list any more, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:  # a task's own is a line already
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(f"standard output: {error.strerror}")
+
+
+def _open_what_is_closed() -> None:
+    """Give a standard stream that the caller closed (``>&-``) the null device.
+
+    Python has None in its place, and the next file that is opened would get its number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 if __name__ == "__main__":
