@@ -13,6 +13,8 @@ from pytorch_common.errors import RunError
 MEGABYTE = 10**6
 READ_SECONDS = 2.0
 """How long the parts of a file may be gone through, in seconds of this thread's processor."""
+REREAD_BYTES = 1 << 28
+"""Of a TIFF in strips or tiles Pillow 9.4 reads 64 KiB at the beginning of each, however small."""
 BUSY = "takes too long to read: damaged, or made so"
 
 _KINDS = (
@@ -65,7 +67,7 @@ class Content(io.BytesIO):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self._bytes_left = 2 * len(data) + (1 << 20)
+        self._bytes_left = 2 * len(data) + REREAD_BYTES
         self._reads = 0
         self._end = time.thread_time() + READ_SECONDS
 

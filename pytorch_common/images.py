@@ -28,8 +28,16 @@ from pytorch_common.colours import to_rgb
 from pytorch_common.content import BUSY, Content, ImageError, read_content
 from pytorch_common.contract import IMAGE_LIMITS, ImageLimits
 from pytorch_common.files import printable
-from pytorch_common.kinds import bare_png, stated_size, what_it_is
-from pytorch_common.tags import ORIENTATION, TABLES, one_value, orientation, read_tags, strip_bytes
+from pytorch_common.kinds import bare_png, misread, stated_size, what_it_is
+from pytorch_common.tags import (
+    ORIENTATION,
+    SAMPLE_FORMAT,
+    TABLES,
+    one_value,
+    orientation,
+    read_tags,
+    strip_bytes,
+)
 
 with contextlib.suppress(ImportError):
     from PIL import AvifImagePlugin  # from Pillow 11.3 on
@@ -150,6 +158,8 @@ def _decoded(data: bytes, limits: ImageLimits) -> tuple[Image.Image, _Facts]:
         raise ImageError(f"damaged or unreadable: more than {STRIPS} strips")
     if strip_bytes(tags) > STRIP_BYTES:
         raise ImageError(f"too large: a strip or tile of more than {STRIP_BYTES // 10**6} MB")
+    if problem := misread(data, tags):
+        raise ImageError(problem)
     if stated := stated_size(data):
         _check_size(stated[0], stated[1:], limits)
     try:
@@ -161,6 +171,9 @@ def _decoded(data: bytes, limits: ImageLimits) -> tuple[Image.Image, _Facts]:
         # It would turn the pixels in some versions of Pillow, and read all of EXIF in each.
         image.load_end = lambda: None  # type: ignore[method-assign]
     image.load()
+    is_unsigned = is_tiff and image.mode == "I" and one_value(tags, SAMPLE_FORMAT, 1) == 1
+    if is_unsigned and image.getextrema()[0] < 0:  # type: ignore[operator]
+        raise ImageError("a TIFF of 32 bits, which Pillow takes for signed; save it as PNG")
     facts = _facts(image, data, tags)
     return image._new(image.im), facts  # without the decoder and all that it holds
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from pytorch_common.tags import Tags, one_value
+
 NOT_AN_IMAGE = "not an image that Pillow can read"
 
 _BY_START = (
@@ -35,6 +37,8 @@ _BY_BRAND = {
 """What stands in the box at the beginning. Source: ISO 23008-12, and AV1 Image File Format."""
 
 
+_BITS, _COMPRESSION, _COLOURS, _PLANES = 258, 259, 277, 284
+"""Tags of a TIFF; colours are the levels of a pixel, planes whether each of them lies by itself."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MOST_CHUNKS = 1_000_000
@@ -82,6 +86,17 @@ def _size_of_webp(data: bytes) -> tuple[str, int, int] | None:
     else:
         return None
     return "WEBP", width, height
+
+
+def misread(data: bytes, tags: Tags) -> str:
+    """Return why Pillow would make another picture of the file, empty where it would not."""
+    if data.startswith(b"BM") and data[14:18] >= b"(" and data[30:34] == b"\2\0\0\0":
+        return "a BMP of 4 bits in run lengths, which Pillow scrambles; save it as PNG"
+    says = {tag: one_value(tags, tag, 1) for tag in (_PLANES, _COLOURS, _COMPRESSION)}
+    is_raw = says[_PLANES] == 2 and says[_COLOURS] > 1 and says[_COMPRESSION] == 1
+    if is_raw and tags.get(_BITS, (1, 1))[1] > 8:
+        return "a TIFF of 16 bits in separate planes, which Pillow scrambles; save it as PNG"
+    return ""
 
 
 def bare_png(data: bytes) -> bytes:

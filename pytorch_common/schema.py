@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pickletools
 import re
 import zipfile
 from dataclasses import asdict
@@ -36,6 +37,10 @@ RECORD = re.compile(
 )
 """What torch.save writes into its zip. TorchScript's, which torch.load would run, has more."""
 
+GREEDY_CALL = re.compile(r"\w+ bytearray|torch[\w.]* (?:\w*Tensor|UntypedStorage)")
+"""What torch.load calls for a pickle, and makes as large as a number in it: gigabytes of nothing.
+torch.save writes none of them for plain tensors."""
+
 DESCRIPTION_MAX_CHARS = 2**22
 WEIGHT_NAME_MAX_CHARS = 255
 MEAN_RANGE = (0.0, 1.0)
@@ -55,7 +60,8 @@ def container_problem(data: bytes) -> str | None:
     if not data.startswith(ZIP_MAGIC):
         return "it does not begin as torch.save writes since torch 1.6 (a zip)"
     try:
-        entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        entries = archive.infolist()
     except Exception as error:  # whatever a reader of hostile bytes raises
         return f"its zip cannot be read ({error})"
     names = [entry.filename for entry in entries]
@@ -65,7 +71,19 @@ def container_problem(data: bytes) -> str | None:
     for entry in entries:
         if not RECORD.fullmatch(entry.filename) or entry.compress_type != zipfile.ZIP_STORED:
             return f"its zip has a record that torch.save does not write: {entry.filename[:80]!a}"
-    return None
+    return _pickle_problem(archive, f"{folders.pop()}/data.pkl")
+
+
+def _pickle_problem(archive: zipfile.ZipFile, name: str) -> str | None:
+    """Say what torch.load would call that takes any memory, None where that is nothing."""
+    try:
+        pickle = archive.read(name)
+        operations = pickletools.genops(pickle)
+        calls = (str(call) for operation, call, _ in operations if operation.name == "GLOBAL")
+        greedy = next((call for call in calls if GREEDY_CALL.fullmatch(call)), None)
+    except Exception as error:  # whatever a reader of hostile bytes raises
+        return f"its pickle cannot be read ({str(error)[:80]})"
+    return f"it calls {greedy[:80]!a}" if greedy else None
 
 
 def read_description(text: Any) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any, Dict, Mapping, Tuple
 
 ORIENTATION = 0x0112
 """How the camera was held; 1 is upright."""
+SAMPLE_FORMAT = 339
+"""Of a level: 1 is a whole number without a sign."""
 TABLES = (273, 279, 324, 325)
 """Offsets and lengths of the strips or tiles."""
 

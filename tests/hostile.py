@@ -68,8 +68,9 @@ def tiff(
         *((279, 4, 1, len(data)), *extra),
     ]
     data += b"\0" * (len(data) % 2)
-    entries = b"".join(struct.pack("<HHLL", *tag) for tag in sorted(tags))
-    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    last = {tag[0]: tag for tag in tags}
+    entries = b"".join(struct.pack("<HHLL", *last[number]) for number in sorted(last))
+    directory = struct.pack("<H", len(last)) + entries + bytes(4)
     return b"II*\0" + struct.pack("<L", 8 + len(data)) + data + directory
 
 

@@ -269,6 +269,23 @@ def test_levels_of_a_tiff(
     assert all(abs(a - b) <= 1 for a, b in zip(got, levels, strict=True)), got
 
 
+def test_what_pillow_would_scramble_is_refused(tmp_path: Path) -> None:
+    header = b"BM" + bytes(8) + struct.pack("<LLllHHLL", 58, 40, 5, 1, 1, 4, 2, 0) + bytes(16)
+    run_lengths = header + bytes(4) + b"\0\5\x12\x34\x50\0\0\1"
+    levels = struct.pack("<3H", 16, 16, 16) + struct.pack("<6L", 8, 14, 20, 6, 6, 6)
+    values = ((258, 3, 3, 26), (262, 3, 1, 2), (273, 4, 3, 32), (277, 3, 1, 3), (279, 4, 3, 44))
+    planes = hostile.tiff((3, 1), 16, 1, bytes(18) + levels, *values, (284, 3, 1, 2))
+    unsigned = hostile.tiff((3, 1), 32, 1, struct.pack("<LLL", 0, 1 << 31, (1 << 32) - 1))
+    for name, data, reason in (
+        ("x.bmp", run_lengths, "run lengths"),
+        ("x.tif", planes, "separate planes"),
+        ("y.tif", unsigned, "32 bits"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ImageError, match=reason):
+            read_image(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["x.png", "x.pgm"])
 def test_dark_sixteen_bit_images_stay_dark(tmp_path: Path, name: str) -> None:
     data = hostile.png((2, 1), 16, 0, b"\0\x00\xff\x02\x10")

@@ -233,3 +233,16 @@ def test_a_mutant_is_taken_or_refused_in_one_line(content: dict[str, Any], tmp_p
             assert str(error).isprintable(), seed
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error
+
+
+@pytest.mark.parametrize(
+    "call",
+    [b"c__builtin__\nbytearray\n", b"ctorch\nFloatTensor\n", b"ctorch.storage\nUntypedStorage\n"],
+)
+def test_a_number_in_a_pickle_takes_no_memory(
+    content: dict[str, Any], call: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greedy = b"\x80\x02" + call + b"J\0\0\0\x01\x85R."
+    data = rezipped(saved(content), archive__data_DOT_pkl=greedy)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch.load has seen it"))
+    assert "is damaged, or no file of torch.save: it calls" in refusal(tmp_path / "net.pt", data)
