@@ -116,7 +116,7 @@ def test_the_projects_name_in_a_persons_file_does_not_make_it_ours(
     name: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
-    path.write_text('{"image": "/home/me/enclave-finetune/bee.jpg", "of": "enclave-finetune"}')
+    path.write_text('{"image": "/photos/enclave-finetune/bee.jpg", "of": "enclave-finetune"}')
     assert not ownership.is_ours(path)
 
 
