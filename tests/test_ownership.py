@@ -267,3 +267,26 @@ def test_weights_of_another_content_are_replaced_in_the_project_alone(
 
 def test_the_project_is_the_checkout() -> None:
     assert ownership.PROJECT == PROJECT
+
+
+def test_a_run_does_not_write_into_its_own_data_set(
+    tiny_settings: Settings, tiny_data: Path
+) -> None:
+    before = contents(tiny_data)
+    for out in (tiny_data, tiny_data / "train" / "runs"):
+        chosen = replace(tiny_settings, train=replace(tiny_settings.train, out=out))
+        with pytest.raises(WorkflowError, match=rf"^train\.out: {out} lies in the data set"):
+            training.train(chosen)
+    assert contents(tiny_data) == before
+
+
+def test_a_comparison_sees_a_persons_file_before_the_first_training(
+    tiny_settings: Settings, scripts_that_write: None
+) -> None:
+    mine = tiny_settings.train.out / training.SCRATCH_FOLDER / "net.pt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(WorkflowError, match="no task made it"):
+        training.train(tiny_settings, compare_scratch=True)
+    assert not (tiny_settings.train.out / "net.pt").exists()
+    assert mine.read_text() == "mine"

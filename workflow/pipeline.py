@@ -99,7 +99,7 @@ def settle(settings: Settings, inputs: Sequence[Look], *, force: bool) -> Settin
 def _places(settings: Settings) -> list[Look]:
     """Return the looks at what lies where the steps are going to write."""
     return [
-        partial(training.check_place, settings.train),
+        partial(training.check_place, settings),
         partial(handover.check_place, settings.infer.net),
         partial(classification.check_place, settings.infer),
     ]

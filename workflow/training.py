@@ -67,7 +67,8 @@ def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = F
     if backend != "native":
         place.append(partial(_runnable, settings, backend))
     inputs = preflight.training(settings)
-    inputs.append(partial(check_place, settings.train))
+    written = [settings, *([_beside(settings, backend)] if compare_scratch else [])]
+    inputs += [partial(check_place, each) for each in written]
     preflight.require(settings, backend, inputs=inputs, place=place)
     backends.announce(settings, backend)
     with alone_in(settings.train.out):
@@ -256,12 +257,19 @@ def _sealed_digest(settings: Settings, backend: str) -> str | None:
     return sha256_file(net)
 
 
-def check_place(train: TrainSettings) -> None:
+def check_place(settings: Settings) -> None:
     """Refuse to train into a folder where a person's own files have the names of ours.
+
+    Into the data set neither: a run would change what it is trained on.
 
     Raises: WorkflowError naming the first of them.
     """
+    train, data = settings.train, settings.data.dir
     refuse_unfit(train.out, "train.out")
+    if data in (train.out, *train.out.parents):
+        raise WorkflowError(
+            f"train.out: {train.out} lies in the data set {data}; name one beside it"
+        )
     refuse_foreign([*_results(train), *_checkpoints(train)], instead="name another folder: --out")
 
 
