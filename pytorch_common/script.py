@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import json
 import os
@@ -73,8 +72,12 @@ def leave(status: int) -> NoReturn:
     helps nobody.
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):
+        try:
             stream.flush()
+        except BrokenPipeError:
+            continue
+        except OSError:  # a full disk behind it: what was said last did not arrive
+            status = status or 1
     os._exit(status)
 
 

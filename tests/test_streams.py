@@ -28,6 +28,16 @@ def test_a_closed_stream_changes_nothing(task: str, closed: str) -> None:
     assert b"Traceback" not in done.stderr
 
 
+def test_an_answer_that_did_not_arrive_is_no_success() -> None:
+    code = (
+        "import sys; from pytorch_common.script import leave\n"
+        "class Full:\n    def flush(self): raise OSError(28, 'No space left on device')\n"
+        "sys.stdout = Full(); leave(0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize("task", ["--list", "--help train", "--version"])
 def test_a_full_disk_behind_the_list_is_one_line(task: str) -> None:
     command = f"{PROGRAM} {task} > /dev/full"
