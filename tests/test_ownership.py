@@ -21,12 +21,13 @@ from workflow import (
     handover,
     model,
     ownership,
+    pipeline,
     report,
     run,
     training,
 )
 from workflow.errors import WorkflowError
-from workflow.settings import Settings
+from workflow.settings import Settings, Source
 
 PATHS = [
     f"{section}.{key}"
@@ -290,3 +291,14 @@ def test_a_comparison_sees_a_persons_file_before_the_first_training(
         training.train(tiny_settings, compare_scratch=True)
     assert not (tiny_settings.train.out / "net.pt").exists()
     assert mine.read_text() == "mine"
+
+
+def test_all_sees_a_persons_images_in_the_way_before_its_first_step(
+    tiny_settings: Settings, full: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "h.zip"
+    archive.touch()
+    data = replace(tiny_settings.data, dir=full, source=Source(archive))
+    with pytest.raises(WorkflowError, match="not a task's alone"):
+        pipeline.run_all(replace(tiny_settings, data=data))
+    assert "[1/" not in capsys.readouterr().err

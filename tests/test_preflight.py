@@ -351,7 +351,9 @@ def test_sources_are_needed_where_their_targets_are_not_here(
         assert wrong(chosen) == [f"{said}: no such file or folder: /no/such.zip"]
         mirror = replace(section, source=Source("https://mirror.example/x"))
         assert wrong(replace(ready, **{name: mirror})) == []
-    assert wrong(replace(ready, data=replace(ready.data, source=Source("/no/such.zip")))) == []
+    # One's own images are no place to fetch others to, whatever the source.
+    (line,) = wrong(replace(ready, data=replace(ready.data, source=Source("/no/such.zip"))))
+    assert line.startswith(f"{ready.data.dir} is not a task's alone")
 
 
 def test_images_that_are_going_to_be_fetched_need_not_be_here(

@@ -72,6 +72,16 @@ def at_hand(data: DataSettings) -> Path | None:
     return beside if beside.is_file() else None
 
 
+def check_place(data: DataSettings) -> None:
+    """Refuse to bring the data set to where anything else lies; where it is already, it stays.
+
+    Raises: WorkflowError naming the folder and a free place.
+    """
+    ownership.refuse_unfit(data.dir, "data.dir")
+    if not data.dir.is_dir() or differences(data.dir):
+        refuse_to_replace(data.dir)
+
+
 def refuse_to_replace(folder: Path) -> None:
     """Refuse to bring the data set to where anything but its files lies.
 

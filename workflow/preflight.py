@@ -126,13 +126,14 @@ def making(settings: Settings, backend: str) -> list[Look]:
 
 
 def inputs(settings: Settings) -> list[Look]:
-    """Return the looks at weights and images of one's own; others are fetched."""
+    """Return the looks at weights and images of one's own, and at where others are fetched to."""
     data, official = settings.data, model.official_file(settings)
     is_own_model = settings.train.method != SCRATCH and settings.model.weights
     is_own_data = data.dir != dataset.HYMENOPTERA and not data.source
+    own = partial(dataset.check_trainable, data, settings.train_options)
     return [
         *([partial(model.base_weights, settings)] if is_own_model else []),
-        *([partial(dataset.check_trainable, data, settings.train_options)] if is_own_data else []),
+        own if is_own_data else partial(dataset.check_place, data),
         partial(check_source, "model.source", settings.model.source, official),
         partial(check_source, "data.source", data.source, data.dir),
     ]
