@@ -2,23 +2,9 @@
 
 from invoke import Collection
 
-from workflow import (
-    building,
-    classification,
-    config_files,
-    configuration,
-    dataset,
-    enclaves,
-    fetching,
-    handover,
-    images,
-    pipeline,
-    shielding,
-    signatures,
-    tool_tasks,
-    training,
-)
-from workflow.flags import (
+from workflow.assets import dataset, handover
+from workflow.core import config_files, configuration
+from workflow.core.flags import (
     ARCH,
     BACKEND,
     BUILD_HELP,
@@ -37,7 +23,11 @@ from workflow.flags import (
     given,
     train_flags,
 )
-from workflow.step import task
+from workflow.core.task import task
+from workflow.gsc import enclaves, shielding, signatures
+from workflow.images import build_spec, building
+from workflow.steps import classification, fetching, pipeline, training
+from workflow.tools import tool_tasks
 
 
 @task(help={"arch": ARCH, "source": MODEL_SOURCE, "force": FORCE}, auto_shortflags=False)
@@ -103,7 +93,7 @@ def build(
         "image.base": base,
         "image.wheels": wheels,
     }
-    building.build(configuration.read(ctx.config, flags), images.roles(image))
+    building.build(configuration.read(ctx.config, flags), build_spec.roles(image))
 
 
 @task(
@@ -121,14 +111,14 @@ def gsc_build(ctx, insecure, image="all", backend=None, insecure_args=False):
     admitted = given("insecure", [*insecure, "insecure-args" if insecure_args else None])
     flags = {"machine.backend": backend, "gsc.insecure": ",".join(admitted) or None}
     chosen = configuration.read(ctx.config, flags)
-    shielding.build(chosen, shielding.mode(chosen), images.roles(image))
+    shielding.build(chosen, shielding.mode(chosen), build_spec.roles(image))
 
 
 @task(help={"image": ROLE, "backend": SHIELD, "key": KEY}, auto_shortflags=False)
 def sign(ctx, image="all", backend=None, key=None):
     """5. Sign the shielded images."""
     chosen = configuration.read(ctx.config, {"machine.backend": backend, "gsc.key": key})
-    signatures.sign(chosen, shielding.mode(chosen), images.roles(image), key_flag=key)
+    signatures.sign(chosen, shielding.mode(chosen), build_spec.roles(image), key_flag=key)
 
 
 @task(
@@ -138,7 +128,7 @@ def sign(ctx, image="all", backend=None, key=None):
 def info(ctx, image="all", backend=None, json=False):
     """6. Say what the signed images measure to: MRENCLAVE, MRSIGNER, and what weakens them."""
     chosen = configuration.read(ctx.config, {"machine.backend": backend})
-    enclaves.info(chosen, shielding.mode(chosen), images.roles(image), as_json=json)
+    enclaves.info(chosen, shielding.mode(chosen), build_spec.roles(image), as_json=json)
 
 
 @task(

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from PIL import Image
 
-from workflow.settings import (
+from workflow.core.settings import (
     DataSettings,
     InferSettings,
     MachineSettings,
@@ -24,6 +24,8 @@ from workflow.settings import (
 )
 
 PROJECT = Path(__file__).resolve().parents[1]
+PROGRAM = PROJECT / "workflow" / "core" / "program.py"
+"""What ./inv runs."""
 SMALL_OS = "debian:12"
 
 
@@ -92,7 +94,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture
 def any_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hand over what is no network, in tests that look at files and digests alone."""
-    from workflow import handover
+    from workflow.assets import handover
 
     monkeypatch.setattr(handover, "check_schema", lambda net, record: None)
 
@@ -144,32 +146,32 @@ SOCKETS = (
 def client_is_closed() -> Iterator[None]:
     """Close the connection to the daemon that the tests of one process share."""
     yield
-    from workflow import docker_api
+    from workflow.images import daemon
 
-    if docker_api.client.cache_info().currsize:
-        docker_api.client().close()
-        docker_api.client.cache_clear()
+    if daemon.client.cache_info().currsize:
+        daemon.client().close()
+        daemon.client.cache_clear()
 
 
 @pytest.fixture(scope="session")
 def tiny_image() -> Iterator[str]:
     """Return the name of a small image with a shell, of this process alone, or skip."""
-    from workflow import docker_api
+    from workflow.images import daemon
 
-    if problem := docker_api.problem():
+    if problem := daemon.problem():
         pytest.skip(problem)
-    if docker_api.find_image(SMALL_OS) is None:
+    if daemon.find_image(SMALL_OS) is None:
         pytest.skip(f"no image {SMALL_OS} here to build tiny ones on")
     name = f"shieldtest_tiny{os.getpid()}"
     dockerfile = f"FROM {SMALL_OS}\nENV GREETING=hello\nUSER 10001:10001\n"
-    docker_api.build_files(
+    daemon.build_files(
         {"Dockerfile": dockerfile.encode()},
         tag=name,
         labels={"shieldtest": "tiny"},
         on_line=lambda line: None,
     )
     yield name
-    docker_api.remove_image(name)
+    daemon.remove_image(name)
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ def test_the_enclave_side_is_standard_library_torch_and_pillow() -> None:
 
 def test_docker_is_imported_in_three_places_alone() -> None:
     found = {path.name for path in files("workflow") if "docker" in top(imported(path))}
-    assert found == {"docker_api.py", "docker_config.py", "docker_containers.py"}
+    assert found == {"daemon.py", "daemon_config.py", "container_run.py"}
 
 
 def test_what_the_host_shares_is_standard_library_alone() -> None:

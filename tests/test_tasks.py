@@ -76,7 +76,7 @@ def test_the_readmes_flags_exist() -> None:
 
 
 def test_the_readme_names_every_setting() -> None:
-    from workflow import configuration
+    from workflow.core import configuration
 
     readme = (PROJECT / "README.md").read_text()
     for section, keys in configuration.defaults().items():
@@ -133,7 +133,7 @@ def test_an_empty_flag_is_an_error_and_no_default(
 
 
 def test_lint_and_test_are_the_projects_own_commands() -> None:
-    from workflow import quality
+    from workflow.tools import quality
 
     assert [command[2:] for command in quality.lint_commands(fix=False)] == [
         *(["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
@@ -148,8 +148,8 @@ def test_lint_and_test_are_the_projects_own_commands() -> None:
 
 
 def test_a_failing_check_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    from workflow import quality
-    from workflow.errors import WorkflowError
+    from workflow.core.errors import WorkflowError
+    from workflow.tools import quality
 
     failing = [sys.executable, "-c", "raise SystemExit(3)"]
     monkeypatch.setattr(quality, "test_command", lambda **_: failing)
@@ -159,7 +159,7 @@ def test_a_failing_check_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_fuzzing_reads_ten_times_as_many_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
-    from workflow import quality
+    from workflow.tools import quality
 
     ran: list[tuple[list[str], str]] = []
     monkeypatch.setenv("FUZZ_INPUTS", "")
@@ -168,4 +168,4 @@ def test_fuzzing_reads_ten_times_as_many_mutants(monkeypatch: pytest.MonkeyPatch
         quality, "_run", lambda command: ran.append((command[3:], os.environ["FUZZ_INPUTS"]))
     )
     quality.fuzz()
-    assert ran == [(["tests/test_hostile_images.py", "-k", "mutants"], "20000")]
+    assert ran == [(["tests/enclave/test_hostile_images.py", "-k", "mutants"], "20000")]

@@ -1,0 +1,297 @@
+"""A person's files are theirs: every path setting, tried with places that are not a task's."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.assets.test_dataset import small, zipped  # noqa: F401 - a fixture
+from tests.conftest import PROJECT, paint
+from tests.steps.test_training import hand_made
+from workflow.assets import dataset, handover, pretrained
+from workflow.backends import run
+from workflow.core import configuration, ownership
+from workflow.core.errors import WorkflowError
+from workflow.core.settings import Settings, Source
+from workflow.gsc import checkout
+from workflow.steps import classification, pipeline, training
+from workflow.tools import report
+
+PATHS = [
+    f"{section}.{key}"
+    for section, keys in configuration.defaults().items()
+    for key, default in keys.items()
+    if isinstance(default, Path)
+]
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_an_empty_path_setting_is_an_error(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WorkflowError, match=rf"^{name}: its flag is empty"):
+        configuration.read({}, {name: value})
+    variable = f"INVOKE_{name.replace('.', '_').upper()}"
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(WorkflowError, match=rf"^{variable}: {name}: expected a path, got nothing$"):
+        configuration.read({})
+
+
+@pytest.fixture
+def scripts_that_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for the two scripts: write every file that they write, and no network."""
+
+    def run_native(script: str, args: Sequence[str], **options: Any) -> int:
+        out = next((Path(arg[6:]) for arg in args if arg.startswith("--out=")), None)
+        if out is None:  # it looks at a network alone
+            return 0
+        out.mkdir(parents=True, exist_ok=True)
+        trained, found = ("net.pt", "history.json", "record.json"), ("result.txt", "result.json")
+        for name in trained if script.endswith("train.py") else found:
+            (out / name).write_text('{"schema": "enclave-finetune/made"}')
+        return 0
+
+    monkeypatch.setattr(run, "run_native", run_native)
+
+
+def work(settings: Settings) -> Sequence[Callable[[], Any]]:
+    """Return every way in which a task writes to, or deletes in, the folders of the settings."""
+    return (
+        lambda: handover.copy_net(settings),
+        lambda: dataset.fetch(settings.data),
+        lambda: pretrained.download(settings, force=True),
+        lambda: training.train(settings),
+        lambda: training.train(settings, resume=True),
+        lambda: classification.classify(settings, ["bee.jpg"]),
+        lambda: classification.clean_result(settings.infer),
+        lambda: report.write_report(settings),
+        lambda: checkout.setup(settings),
+    )
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """Return a person's folder, full of files that have the names of ours."""
+    folder = tmp_path / "mine"
+    for name in (
+        *("net.pt", "net.pt.epoch-3", "history.json", "record.json", "run.json", "report.html"),
+        *("curves.png", "result.txt", "result.json", "encrypted/net.pt", "config.yaml"),
+        *("squeezenet1_0-b66bff10.pth", "train/cats/1.jpg", "val/cats/2.jpg", "run.lock"),
+        *("gsc", "hymenoptera_data.zip", ".mine.old/x", ".mine.new/x", "mine.lock", "poetry.lock"),
+    ):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"a person's own {name}")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def set_to(settings: Settings, name: str, path: Path) -> Settings:
+    section, key = name.split(".")
+    inner = replace(getattr(settings, section), **{key: path})
+    return replace(settings, **{section: inner})
+
+
+@pytest.mark.parametrize("name", ["record.json", "result.json", "report.html", "net.pt"])
+def test_the_projects_name_in_a_persons_file_does_not_make_it_ours(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text('{"image": "/photos/enclave-finetune/bee.jpg", "of": "enclave-finetune"}')
+    assert not ownership.is_ours(path)
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("inner", ["", "net.pt", "encrypted"])
+def test_no_task_touches_a_persons_full_folder(
+    name: str,
+    inner: str,
+    full: Path,
+    tiny_settings: Settings,
+    random_weights: Path,
+    scripts_that_write: None,
+) -> None:
+    tiny_settings = replace(
+        tiny_settings,
+        data=replace(tiny_settings.data, source="/no/such.zip"),
+        model=replace(tiny_settings.model, source=str(random_weights)),
+    )
+    hand_made(tiny_settings)  # so that copy-net gets as far as writing
+    before = contents(full)
+    for action in work(set_to(tiny_settings, name, full / inner)):
+        try:
+            action()
+        except WorkflowError as error:
+            assert "\n" not in str(error.message)
+    after = contents(full)
+    assert {path: after.get(path) for path in before} == before
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("place", ["the project", "above it", "a home", "/"])
+def test_no_task_takes_a_place_that_is_everybodys(
+    name: str,
+    place: str,
+    tiny_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scripts_that_write: None,
+) -> None:
+    home, project = tmp_path / "home", tmp_path / "above" / "project"
+    for folder in (home, project):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(ownership, "PROJECT", project)
+    folder = {"the project": project, "above it": project.parent, "a home": home, "/": Path("/")}
+    settings = set_to(tiny_settings, name, folder[place])
+    settings = replace(settings, data=replace(settings.data, source=str(tmp_path / "no.zip")))
+    before, root = contents(tmp_path), sorted(Path("/").iterdir())
+    for action in work(settings):
+        try:
+            action()
+        except WorkflowError as error:
+            assert "\n" not in str(error.message)
+    for kept in (home, project, project.parent):
+        assert contents(kept) == {}
+        assert kept.is_dir()
+    assert {path: contents(tmp_path).get(path) for path in before} == before
+    assert sorted(Path("/").iterdir()) == root
+
+
+def test_the_data_set_replaces_itself_and_nothing_else(small: Path, tmp_path: Path) -> None:
+    archive = zipped(small)
+    target = tmp_path / "data"
+    settings = replace(Settings().data, dir=target, source=str(archive))
+    dataset.fetch(settings)
+    (target / "val" / "ants" / "one photo.png").unlink()
+    (target / ".DS_Store").touch()
+    dataset.fetch(settings)  # a part of it, and litter
+    assert dataset.differences(target) == []
+    paint(target / "train" / "cats" / "mine.png", (1, 2, 3), 1)
+    with pytest.raises(WorkflowError) as caught:
+        dataset.fetch(settings, force=True)
+    assert caught.value.message == (
+        f"{target} is not a task's alone (train/cats/mine.png), so it is not replaced; "
+        f"name a free place, as in INVOKE_DATA_DIR={target}-2"
+    )
+    assert (target / "train" / "cats" / "mine.png").exists()
+
+
+def test_a_changed_image_elsewhere_than_in_the_project_may_be_a_persons(
+    small: Path,
+    tmp_path: Path,
+) -> None:
+    settings = replace(Settings().data, dir=tmp_path / "data", source=str(zipped(small)))
+    dataset.fetch(settings)
+    mine = settings.dir / "val" / "ants" / "one photo.png"
+    mine.write_bytes(b"cropped by hand")
+    with pytest.raises(WorkflowError, match="not a task's alone"):
+        dataset.fetch(settings)
+    assert mine.read_bytes() == b"cropped by hand"
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_is_no_folder_is_not_replaced(kind: str, small: Path, tmp_path: Path) -> None:
+    place, aim = tmp_path / "data", tmp_path / "aim"
+    aim.mkdir()
+    if kind == "link":
+        place.symlink_to(aim)
+    else:
+        place.write_text("precious")
+    with pytest.raises(WorkflowError, match=r"is not replaced|is none"):
+        dataset.fetch(replace(Settings().data, dir=place, source=str(zipped(small))))
+    assert place.is_symlink() == (kind == "link")
+    assert place.is_dir() or place.read_text() == "precious"
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("is_sound", [True, False])
+def test_a_persons_zip_is_kept(
+    is_named: bool,
+    is_sound: bool,
+    small: Path,
+    tmp_path: Path,
+) -> None:
+    archive = zipped(small)
+    if not is_sound:
+        archive.write_bytes(archive.read_bytes()[:-30])
+    before = archive.read_bytes()
+    target = archive.with_name("photos")
+    source = str(archive) if is_named else ""
+    try:
+        dataset.fetch(replace(Settings().data, dir=target, source=source))
+        assert is_sound
+    except WorkflowError as error:
+        assert not is_sound
+        assert "remove" not in str(error.message)
+        assert str(archive) in str(error.message)
+    assert archive.read_bytes() == before
+    assert zipfile.is_zipfile(archive) == is_sound
+
+
+def test_weights_of_another_content_are_replaced_in_the_project_alone(
+    tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(
+        tiny_settings, model=replace(tiny_settings.model, dir=tmp_path, source="/no/such")
+    )
+    own = pretrained.official_file(settings)
+    own.write_text("mine")
+    with pytest.raises(WorkflowError, match="no task made it; move it away"):
+        pretrained.download(settings)
+    assert own.read_text() == "mine"
+    monkeypatch.setattr(pretrained, "MODELS", tmp_path)
+    with pytest.raises(WorkflowError, match="no such file"):
+        pretrained.download(settings, force=True)
+    assert own.read_text() == "mine"  # only a whole download takes its place
+
+
+def test_the_project_is_the_checkout() -> None:
+    assert ownership.PROJECT == PROJECT
+
+
+def test_a_run_does_not_write_into_its_own_data_set(
+    tiny_settings: Settings, tiny_data: Path
+) -> None:
+    before = contents(tiny_data)
+    for out in (tiny_data, tiny_data / "train" / "runs"):
+        chosen = replace(tiny_settings, train=replace(tiny_settings.train, out=out))
+        with pytest.raises(WorkflowError, match=rf"^train\.out: {out} lies in the data set"):
+            training.train(chosen)
+    assert contents(tiny_data) == before
+
+
+def test_a_comparison_sees_a_persons_file_before_the_first_training(
+    tiny_settings: Settings, scripts_that_write: None
+) -> None:
+    mine = tiny_settings.train.out / training.SCRATCH_FOLDER / "net.pt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(WorkflowError, match="no task made it"):
+        training.train(tiny_settings, compare_scratch=True)
+    assert not (tiny_settings.train.out / "net.pt").exists()
+    assert mine.read_text() == "mine"
+
+
+def test_all_sees_a_persons_images_in_the_way_before_its_first_step(
+    tiny_settings: Settings, full: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "h.zip"
+    archive.touch()
+    data = replace(tiny_settings.data, dir=full, source=Source(archive))
+    with pytest.raises(WorkflowError, match="not a task's alone"):
+        pipeline.run_all(replace(tiny_settings, data=data))
+    assert "[1/" not in capsys.readouterr().err

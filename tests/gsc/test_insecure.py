@@ -1,0 +1,224 @@
+"""What weakens an enclave is found, refused by name, and admitted by name alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import tomli
+import tomli_w
+
+from tests.gsc.test_manifest import FIXTURE
+from workflow.core.errors import WorkflowError
+from workflow.core.settings import (
+    BASES,
+    INSECURE_OPTIONS,
+    GscSettings,
+    ImageSettings,
+    MachineSettings,
+    Settings,
+)
+from workflow.gsc import manifest
+from workflow.gsc.manifest import merge
+from workflow.images.build_spec import base_torch
+from workflow.steps import pipeline
+
+MOUNT = {"type": "encrypted", "path": "/handover", "uri": "file:/handover"}
+CASES: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "insecure-args",
+        {"loader": {"insecure__use_cmdline_argv": True}},
+        "loader.insecure__use_cmdline_argv: the host chooses the arguments, unmeasured",
+    ),
+    (
+        "host-env",
+        {"loader": {"insecure__use_host_env": True}},
+        "loader.insecure__use_host_env: the host chooses every variable",
+    ),
+    (
+        "host-env",
+        {"loader": {"env": {"TRAIN_EPOCHS": {"passthrough": True}}}},
+        "loader.env.TRAIN_EPOCHS passthrough: the host chooses its value",
+    ),
+    (
+        "log-level",
+        {"loader": {"log_level": "trace"}},
+        'loader.log_level = "trace": what the enclave does is logged',
+    ),
+    (
+        "insecure-keys",
+        {"fs": {"insecure__keys": {"default": "00" * 16}}},
+        "fs.insecure__keys: Gramine's own name for it says insecure",
+    ),
+    (
+        "insecure-options",
+        {"sys": {"insecure__allow_eventfd": True}},
+        "sys.insecure__allow_eventfd: Gramine's own name for it says insecure",
+    ),
+    (
+        "insecure-options",
+        {"sgx": {"insecure__rpc_thread_num": 4}},
+        "sgx.insecure__rpc_thread_num: Gramine's own name for it says insecure",
+    ),
+    (
+        "allow-all-but-log",
+        {"sgx": {"file_check_policy": "allow_all_but_log"}},
+        'sgx.file_check_policy = "allow_all_but_log": any file is taken as it is',
+    ),
+    (
+        "debug-enclave",
+        {"sgx": {"debug": True}},
+        "sgx.debug = true: a debugger reads the enclave's memory",
+    ),
+    (
+        "allowed-files",
+        {"sgx": {"allowed_files": ["file:/app/"]}},
+        'sgx.allowed_files "file:/app/": the host can change it',
+    ),
+    (
+        "old-torch",
+        {"loader": {"env": {"TORCH_VERSION": "1.13.0a0"}}},
+        "TORCH_VERSION 1.13.0a0: torch 1.13.0a0 is older than 2.10: a hostile network or weights "
+        "may run code in it (CVE-2025-32434, CVE-2026-24747)",
+    ),
+]
+
+
+def settled(more: dict[str, Any] | None = None, mode: str = "sgx") -> dict[str, Any]:
+    raw = tomli.loads(FIXTURE.read_text())
+    made = manifest.settle(raw, mode=mode, threads=1, insecure=frozenset())
+    return merge(made, more or {})
+
+
+def test_ours_has_nothing_insecure_but_the_test_key_of_direct_mode() -> None:
+    assert manifest.lint(settled(), "sgx") == []
+    findings = manifest.lint(settled(mode="direct"), "direct")
+    assert [finding.option for finding in findings] == ["insecure-keys"]
+    assert manifest.refuse_insecure(findings, "direct", frozenset()) == ["insecure-keys"]
+    with pytest.raises(WorkflowError, match="--insecure insecure-keys"):
+        manifest.refuse_insecure(findings, "sgx", frozenset())
+
+
+@pytest.mark.parametrize(("option", "more", "text"), CASES)
+def test_each_is_found_refused_with_its_flag_and_admitted_with_it(
+    option: str, more: dict[str, Any], text: str
+) -> None:
+    findings = manifest.lint(settled(more), "sgx")
+    assert [finding.option for finding in findings] == [option]
+    with pytest.raises(WorkflowError) as caught:
+        manifest.refuse_insecure(findings, "sgx", frozenset(INSECURE_OPTIONS) - {option})
+    assert caught.value.message == (
+        f"the manifest has {text}; take it out, or admit it by name: "
+        f"inv gsc-build --insecure {option}"
+    )
+    assert manifest.refuse_insecure(findings, "sgx", frozenset({option})) == [option]
+
+
+def test_a_network_that_would_leave_in_plain_is_found() -> None:
+    bare = settled()
+    for mounts in (
+        [],
+        [{**MOUNT, "key_name": "_sgx_mrenclave"}],
+        [{**MOUNT, "key_name": "_sgx_mrsigner", "path": "/elsewhere"}],
+        [{"type": "chroot", "path": "/handover", "uri": "file:/handover"}],
+    ):
+        findings = manifest.lint({**bare, "fs": {**bare["fs"], "mounts": mounts}}, "sgx")
+        assert [finding.where for finding in findings] == ["no encrypted mount at /handover"]
+
+
+def test_every_name_that_can_be_admitted_is_one_that_is_looked_for() -> None:
+    assert {option for option, _, _ in CASES} == set(INSECURE_OPTIONS)
+
+
+def test_what_is_switched_off_is_not_found() -> None:
+    more: dict[str, Any] = {
+        "loader": {
+            "insecure__use_cmdline_argv": False,
+            "insecure__use_host_env": False,
+            "log_level": "warning",
+            "env": {"X": {"passthrough": False}, "Y": {"value": "1"}},
+        },
+        "sgx": {"file_check_policy": "strict", "debug": False},
+        "sys": {"insecure__allow_eventfd": False},
+    }
+    assert manifest.lint(settled(more), "sgx") == []
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "value"),
+    [("debug-enclave", "debug", True), ("allow-all-but-log", "file_check_policy", None)],
+)
+def test_an_option_that_is_a_key_of_the_manifest_is_set_where_it_is_asked_for(
+    option: str, key: str, value: object
+) -> None:
+    raw = tomli.loads(FIXTURE.read_text())
+    made = manifest.settle(raw, mode="sgx", threads=1, insecure=frozenset({option}))
+    assert made["sgx"][key] == (value or "allow_all_but_log")
+    findings = manifest.lint(made, "sgx")
+    assert manifest.refuse_insecure(findings, "sgx", frozenset({option})) == [option]
+
+
+@pytest.mark.parametrize("is_gscs_own", [False, True])
+def test_where_any_file_is_taken_no_list_is_kept_but_the_measured_arguments(
+    is_gscs_own: bool,
+) -> None:
+    """GSC that is told the policy lists no file, and names that of the arguments alone."""
+    raw = tomli.loads(FIXTURE.read_text())
+    argv = raw["loader"]["argv_src_file"]
+    admitted = frozenset({"allow-all-but-log"})
+    if is_gscs_own:
+        raw["sgx"].update(file_check_policy="allow_all_but_log", trusted_files=[argv])
+        admitted = frozenset()
+    made = manifest.settle(raw, mode="sgx", threads=1, insecure=admitted)
+    (entry,) = made["sgx"]["trusted_files"]
+    assert (entry if is_gscs_own else entry["uri"]) == argv
+    assert made["loader"]["log_level"] == "error"
+    raw["loader"] = {"insecure__use_cmdline_argv": True, "env": {}}
+    made = manifest.settle(raw, mode="sgx", threads=1, insecure=admitted)
+    assert made["sgx"]["trusted_files"] == []
+
+
+def test_marks_by_hand_are_those_that_were_admitted() -> None:
+    assert manifest.marked(frozenset(), "sgx") == []
+    assert manifest.marked(frozenset({"log-level", "host-env"}), "sgx") == ["host-env", "log-level"]
+    assert manifest.marked(frozenset({"log-level"}), "direct") == ["insecure-keys", "log-level"]
+    assert manifest.marked(frozenset(), "direct", "1.13.0a0") == ["insecure-keys", "old-torch"]
+    assert manifest.marked(frozenset(), "direct", "2.13.0+cpu") == ["insecure-keys"]
+
+
+def test_the_torch_of_each_base_is_known_and_old_is_marked_in_direct_mode() -> None:
+    versions = {base: base_torch(Settings(image=ImageSettings(base=base))) for base in BASES}
+    assert {base for base in BASES if manifest.torch_findings(versions[base])} == {
+        *("debian12-apt", "ubuntu18.04")
+    }
+    settings = Settings(
+        image=ImageSettings(base="debian12-apt"), machine=MachineSettings(backend="sgx")
+    )
+    with pytest.raises(WorkflowError, match="admit it by name: inv gsc-build --insecure old-torch"):
+        pipeline.image_steps(settings, "train", force=False)
+    admitted = replace(settings, gsc=GscSettings(insecure="old-torch"))
+    assert pipeline.image_steps(admitted, "train", force=False)
+    findings = manifest.torch_findings(versions["debian12-apt"])
+    assert manifest.refuse_insecure(findings, "direct", frozenset()) == ["old-torch"]
+    env = {"TORCH_VERSION": versions["debian12-apt"]}
+    raw = merge(tomli.loads(FIXTURE.read_text()), {"loader": {"env": env}})
+    made = manifest.settle(raw, mode="direct", threads=1, insecure=frozenset())
+    assert made["loader"]["env"]["RUN_INSECURE"] == "insecure-keys,old-torch"
+
+
+def test_by_hand_it_is_refused_too() -> None:
+    raw = merge(tomli.loads(FIXTURE.read_text()), {"loader": {"insecure__use_host_env": True}})
+    command = [sys.executable, "-m", "workflow.gsc.settle", "train", "sgx"]
+    refused, admitted = (
+        subprocess.run([*command, *flags], input=tomli_w.dumps(raw).encode(), capture_output=True)
+        for flags in ([], ["--insecure=host-env"])
+    )
+    assert (refused.returncode, refused.stdout) == (1, b"")
+    assert refused.stderr.decode().splitlines()[-1] == (
+        "the manifest has loader.insecure__use_host_env: the host chooses every variable; "
+        "take it out, or admit it by name: inv gsc-build --insecure host-env"
+    )
+    assert (admitted.returncode, admitted.stderr) == (0, b"")

@@ -1,0 +1,173 @@
+"""Shielded images signed: by Gramine's signer, which has the key on its standard input alone."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from workflow.gsc import commands, left_keys, manifest
+from workflow.core.shell_lines import shell_line, show
+from workflow.images.container_spec import ContainerSpec, docker_run
+from workflow.gsc.enclaves import MODE_LABEL
+from workflow.core.errors import WorkflowError
+from workflow.images.build_spec import ROLES, image_name
+from workflow.core.console import note
+from workflow.core.settings import GRAPHENE, PROJECT, GscSettings, Settings
+from workflow.gsc.shielding import FIND_PYTHON, SETTLED
+from workflow.gsc.signer_key import ensure_key, key_pem
+
+SIGNATURE = ("entrypoint.sig", "entrypoint.manifest.sgx")
+"""What signing adds to /gramine/app_files. Source: GSC, Dockerfile.common.sign.template."""
+
+SIGN = (
+    f'export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$({FIND_PYTHON})"; '
+    f"sed /^-----END/q | gramine-sgx-sign --key - --manifest {manifest.IN_IMAGE} "
+    f"--output /tmp/{SIGNATURE[1]} --sigfile /tmp/{SIGNATURE[0]} >&2 && "
+    f"tar -C /tmp -cz {' '.join(SIGNATURE)} | base64"
+)
+"""The signer as GSC calls it, but for where the key comes from and the signature goes. ``sed``
+reads to the key's last line, since not every way to the daemon can close the input."""
+
+
+def sign(
+    settings: Settings, mode: str, roles: Sequence[str] = ROLES, *, key_flag: str | None = None
+) -> None:
+    """Sign the graminized images; make the default key where there is none.
+
+    Stock ``gsc sign-image`` copies the key into a layer of an image, which stays where GSC is
+    killed; what was left so is deleted first. Direct mode signs with a throwaway key: under it no
+    enclave may open what the real one seals. So there ``key_flag``, which names a key for this one
+    call, is refused.
+
+    Raises: WorkflowError where the key is none for SGX or the signer fails.
+    """
+    if key_flag and mode != "sgx":
+        raise WorkflowError(
+            f"--key {key_flag}: images for direct mode are signed with a key of their own, because "
+            "nothing guards them; leave --key out, or sign for SGX: --backend sgx"
+        )
+    names = [commands.app_name(image_name(settings, role), mode) for role in roles]
+    if settings.dry:
+        show(*_key_lines(settings.gsc, mode))
+        show(*(line for name in names for line in sign_lines(settings.gsc, name, mode)))
+        return
+    if settings.gsc.dialect == GRAPHENE:
+        raise WorkflowError(
+            "old Graphene's GSC copies the signing key into a layer of an image, so inv sign does "
+            "not call it; by hand, with a key that signs nothing else: inv --dry sign"
+        )
+    for role, name in zip(roles, names, strict=True):
+        _check_is_settled(name, f"run: inv gsc-build --image {role} --backend {mode}")
+    left_keys.sweep(settings.gsc.dir / "build")
+    pem = key_pem(settings.gsc, _key(settings.gsc, mode))
+    for name in names:
+        _sign(name, pem)
+
+
+def signing_key(checkout: GscSettings, mode: str) -> Path:
+    """Return the key's path: the real one for SGX, one of its own for direct mode."""
+    return checkout.key if mode == "sgx" else PROJECT / "out" / "direct-test-key.pem"
+
+
+def signer(unsigned: str) -> ContainerSpec:
+    """Return the container that signs: no network, nothing to write to but memory."""
+    return ContainerSpec(
+        unsigned, user="", arguments=("-c", SIGN), entrypoint="/bin/sh", reads_secret=True
+    )
+
+
+def signature(unsigned: str, pem: bytes) -> dict[str, bytes]:
+    """Sign the image in a container of it; return the files that the signer made.
+
+    Raises: WorkflowError with the signer's own line.
+    """
+    from workflow.images import container_run
+
+    packed: list[str] = []
+    said: list[str] = []
+    container_run.remove_left_over(unsigned)
+    container_run.run(signer(unsigned), packed.append, said.append, secret=pem)
+    try:
+        archive = io.BytesIO(base64.b64decode("".join(packed)))
+        with tarfile.open(fileobj=archive, mode="r:gz") as tar:
+            files = {name: tar.extractfile(name) for name in SIGNATURE}
+            return {name: file.read() for name, file in files.items() if file}
+    except (ValueError, tarfile.TarError, KeyError, OSError, EOFError) as error:
+        for line in said[-12:]:
+            note(f"  | {line}")
+        raise WorkflowError(f"{unsigned} could not be signed: {commands.failure(said)}") from error
+
+
+def signed_dockerfile(unsigned: str, user: str) -> str:
+    """Return the one layer that makes the signed image: what ``gsc sign-image`` adds, no more."""
+    files = " ".join(SIGNATURE)
+    return f"FROM {unsigned}\nCOPY --chown={user} {files} /gramine/app_files/\n"
+
+
+def sign_lines(checkout: GscSettings, name: str, mode: str) -> list[str]:
+    """Return the shell commands that sign an image by hand, with the same care for the key."""
+    key = signing_key(checkout, mode)
+    if checkout.dialect == GRAPHENE:
+        return [shell_line(commands.sign_command(name, key), cwd=checkout.dir)]
+    unsigned, folder = commands.unsigned_name(name), SETTLED / name.replace(":", "-") / "signed"
+    phrase = checkout.passphrase_file if mode == "sgx" else ""
+    passin = [f"-passin=file:{phrase}"] if phrase else []
+    opened = shell_line(["openssl", "rsa", "-in", key, *passin])
+    signed = shell_line(docker_run(signer(unsigned)), stdin=opened)
+    unpack = shell_line(["tar", "-xz", "-C", folder], stdin=f"{signed} | base64 --decode")
+    dockerfile = signed_dockerfile(unsigned, "app")
+    return [
+        shell_line(["mkdir", "-p", folder]),
+        unpack,
+        shell_line(["printf", "%s", dockerfile], stdout=folder / "Dockerfile"),
+        shell_line(["docker", "build", "-t", commands.signed_name(name), folder]),
+    ]
+
+
+def _key(checkout: GscSettings, mode: str) -> Path:
+    """Return the key's path, having made one where there is none and a person named none."""
+    if mode == "sgx":
+        return ensure_key(checkout.key, is_named=checkout.key_is_named)
+    if checkout.key_is_named:
+        note(f"direct mode signs with a key of its own; {checkout.key} is left alone")
+    return ensure_key(signing_key(checkout, mode), for_trying=True)
+
+
+def _key_lines(checkout: GscSettings, mode: str) -> list[str]:
+    """Return the shell command that makes the key where there is none; never a named one."""
+    if mode == "sgx" and checkout.key_is_named:
+        return []
+    key = signing_key(checkout, mode)
+    folder = shell_line(["mkdir", "-p", key.parent])
+    make = shell_line(["openssl", "genrsa", "-3", "-out", key, "3072"])
+    return [f"{shell_line(['test', '-e', key])} || (umask 077 && {folder} && {make})"]
+
+
+def _check_is_settled(name: str, again: str) -> None:
+    from workflow.images import daemon
+
+    unsigned = commands.unsigned_name(name)
+    made = daemon.find_image(unsigned)
+    if made is None:
+        raise WorkflowError(f"no image {unsigned} here; {again}")
+    if MODE_LABEL not in made.labels:
+        raise WorkflowError(f"{unsigned} was not settled; {again}")
+
+
+def _sign(name: str, pem: bytes) -> None:
+    from workflow.images import daemon
+
+    unsigned, signed = commands.unsigned_name(name), commands.signed_name(name)
+    base = daemon.find_image(unsigned)
+    assert base is not None  # noqa: S101 - it was looked for
+    daemon.remove_image(signed)
+    dockerfile = signed_dockerfile(unsigned, base.user or "root")
+    files = {**signature(unsigned, pem), "Dockerfile": dockerfile.encode()}
+    daemon.build_files(files, tag=signed, labels={}, on_line=lambda line: None)
+    made = daemon.find_image(signed)
+    if made is None or not made.is_one_layer_on(base):
+        raise WorkflowError(f"{signed} is not {unsigned} with its signature; run: inv sign")
+    note(f"{signed}: signed, {made.id}")

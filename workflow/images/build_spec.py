@@ -1,0 +1,254 @@
+"""The Docker images: their names, what goes into each, and the build arguments. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import os
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from pytorch_common.contract import (
+    EXPORT_VARIABLE,
+    NET_SHA256_VARIABLE,
+    TORCH_VARIABLE,
+    available_threads,
+    option_variable,
+)
+from pytorch_common.files import is_hidden, list_files, sha256_file
+from workflow.core.errors import WorkflowError
+from workflow.core.paths import shown
+from workflow.core.settings import PROJECT, Settings
+
+TRAIN = "train"
+INFER = "infer"
+ROLES = (TRAIN, INFER)
+
+LABEL = "enclave-finetune."
+CONTEXT_LABEL = LABEL + "context"
+"""SHA-256 of the build context and arguments that an image was built from."""
+
+BASE_IMAGE = "enclave-finetune-base"
+LOCK = PROJECT / "dockerfiles" / "requirements.lock"
+"""Of the base debian12: each wheel's version and sha256."""
+
+Files = dict[str, Path]
+"""Of a build context: the path in it, and the file on this machine."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """Say how one image is built."""
+
+    image: str
+    dockerfile: str
+    """Path of the dockerfile, from the project's folder."""
+    arguments: Mapping[str, str]
+    files: Files
+    folders: tuple[str, ...] = ()
+    """Folders that must be in the context though they are empty."""
+    elsewhere: Files = field(default_factory=dict)
+    """What of the context lies outside the project, a folder or a file each."""
+
+
+def roles(name: str) -> tuple[str, ...]:
+    """Return the roles that a task's flag means: train, infer, or all of them.
+
+    Raises: WorkflowError for any other word.
+    """
+    if name not in (*ROLES, "all"):
+        raise WorkflowError(f"--image: expected train, infer or all, got {name}")
+    return ROLES if name == "all" else (name,)
+
+
+def image_name(settings: Settings, role: str) -> str:
+    """Return the name of the plain image: the documented ``pytorch_train`` or ``pytorch``."""
+    return settings.image.train if role == TRAIN else settings.image.infer
+
+
+def base_name(settings: Settings) -> str:
+    """Return the name of the image that brings torch."""
+    return f"{BASE_IMAGE}:{settings.image.base}"
+
+
+def base_build(settings: Settings) -> Build:
+    """Return how the image that brings torch is built."""
+    dockerfile = f"dockerfiles/base-{settings.image.base}.dockerfile"
+    names = ["dockerfiles/slim.sh", "pytorch_common/architectures.py", dockerfile]
+    arguments = {"OS": settings.image.os} if settings.image.os else {}
+    files = {name: PROJECT / name for name in names}
+    if settings.image.base == "debian12":
+        files["dockerfiles/requirements.lock"] = LOCK
+        files.update(_wheels(settings))
+        if settings.image.wheels:
+            arguments["PIP_OPTIONS"] = "--no-index --find-links=wheels"
+    wheels = {"wheels": Path(settings.image.wheels)} if settings.image.wheels else {}
+    elsewhere = {name: path for name, path in wheels.items() if path != PROJECT / name}
+    return Build(base_name(settings), dockerfile, arguments, files, ("wheels",), elsewhere)
+
+
+def base_torch(settings: Settings) -> str:
+    """Return the version of the base's torch, which its build holds to the truth."""
+    path = PROJECT / f"dockerfiles/base-{settings.image.base}.dockerfile"
+    text = path.read_text(encoding="utf-8")
+    (version,) = re.findall(rf"^ARG {TORCH_VARIABLE}=(.+)$", text, re.MULTILINE)
+    return str(version)
+
+
+def check_wheels(settings: Settings) -> None:
+    """Hold the folder of wheels, where one is named, to the lock, before pip does.
+
+    Raises: WorkflowError for the first wheel that is not there.
+    """
+    if not settings.image.wheels or settings.image.base != "debian12":
+        return
+    digests = {sha256_file(path) for path in _wheels(settings).values()}
+    for line in LOCK.read_text(encoding="utf-8").splitlines():
+        name, _, sha256 = line.partition(" --hash=sha256:")
+        if sha256 and sha256 not in digests:
+            raise WorkflowError(
+                f"{settings.image.wheels}: no wheel of {name} with the sha256 of {shown(LOCK)}; "
+                "fetch it with the pip download of the README's section on build"
+            )
+
+
+def train_build(settings: Settings, weights: Path | None) -> Build:
+    """Return how the training image is built; ``weights`` is None from scratch."""
+    data = _inside(settings.data.dir) or "pytorch_train/data"
+    arguments = {
+        "BASE": base_name(settings),
+        "DATA": data,
+        "WEIGHTS": _inside(weights) or f"pytorch_train/model/{weights.name}"
+        if weights
+        else "pytorch_train/model",
+        **train_environment(settings),
+    }
+    files = {
+        **_code("pytorch_common", "pytorch_train"),
+        **{
+            f"{data}/{path.relative_to(settings.data.dir).as_posix()}": path
+            for path in list_files(settings.data.dir)
+        },
+        **({arguments["WEIGHTS"]: weights} if weights else {}),
+    }
+    dockerfile = "dockerfiles/pytorch_train.dockerfile"
+    files[dockerfile] = PROJECT / dockerfile
+    folders = () if weights else ("pytorch_train/model",)
+    inputs = {data: settings.data.dir, **({arguments["WEIGHTS"]: weights} if weights else {})}
+    elsewhere = {name: path for name, path in inputs.items() if path != PROJECT / name}
+    name = image_name(settings, TRAIN)
+    return Build(name, dockerfile, arguments, files, folders, elsewhere)
+
+
+def infer_build(settings: Settings, net_sha256: str) -> Build:
+    """Return how the classifying image is built, which accepts the one network alone."""
+    dockerfile = "dockerfiles/pytorch.dockerfile"
+    arguments = {
+        "BASE": base_name(settings),
+        NET_SHA256_VARIABLE: net_sha256,
+        "INFER_TOP_K": str(settings.infer.top_k),
+        "INFER_THREADS": str(settings.infer.threads or available_threads()),
+        "INFER_IGNORE_PROFILES": "1" if settings.infer.ignore_profiles else "0",
+        **_limits(settings, "INFER"),
+    }
+    files = {**_code("pytorch_common", "pytorch_infer"), dockerfile: PROJECT / dockerfile}
+    return Build(image_name(settings, INFER), dockerfile, arguments, files)
+
+
+def train_environment(settings: Settings) -> dict[str, str]:
+    """Return the image variable of every train option; threads 0 becomes this machine's number.
+
+    An enclave has room for so many threads as its manifest says, so the number is settled here.
+    """
+    options = settings.train_options
+    threads = options.threads or available_threads()
+    values = dataclasses.asdict(dataclasses.replace(options, threads=threads))
+    return {
+        **{option_variable(name): str(value) for name, value in values.items()},
+        option_variable("cache_mb"): str(settings.train.cache_mb),
+        **_limits(settings, "TRAIN"),
+        EXPORT_VARIABLE: "1" if settings.train.export_net else "0",
+    }
+
+
+def _limits(settings: Settings, script: str) -> dict[str, str]:
+    """Return the variables that say how large an image the script reads."""
+    limits = dataclasses.asdict(settings.limits)
+    return {f"{script}_{name.upper()}": str(value) for name, value in limits.items()}
+
+
+def differing_options(
+    wanted: Mapping[str, str], environment: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
+    """Return name, wanted and built-in value of each variable in which an image differs."""
+    return [
+        (name, value, environment.get(name, "nothing"))
+        for name, value in wanted.items()
+        if environment.get(name) != value
+    ]
+
+
+def write_context(build: Build, target: IO[bytes]) -> str:
+    """Write the build context as a tar that depends on names and contents alone; return its sha256.
+
+    No time, owner or mode of this machine reaches the daemon, so that the same sources give the
+    same layers, and nothing but what is listed does.
+    """
+    hashed = _Hashed(target)
+    with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for name in build.folders:
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(folder)
+        for name, path in sorted(build.files.items()):
+            with path.open("rb") as file:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = path.stat().st_size, 0o644
+                tar.addfile(entry, file)
+    return hashed.sha256.hexdigest()
+
+
+def context_digest(build: Build) -> str:
+    """Return the sha256 of the build context, which is kept nowhere."""
+    with Path(os.devnull).open("wb") as nowhere:
+        return write_context(build, nowhere)
+
+
+class _Hashed(io.RawIOBase):
+    """Hash what is written through to the target."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        self.sha256 = hashlib.sha256()
+        self._target = target
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return self._target.write(data)
+
+
+def _code(*packages: str) -> Files:
+    return {
+        path.relative_to(PROJECT).as_posix(): path
+        for package in packages
+        for path in sorted((PROJECT / package).glob("*.py"))
+    }
+
+
+def _wheels(settings: Settings) -> Files:
+    if not settings.image.wheels:
+        return {}
+    folder = Path(settings.image.wheels)
+    wheels = (path for path in folder.glob("*.whl") if not is_hidden(path, folder))
+    return {f"wheels/{path.name}": path for path in sorted(wheels)}
+
+
+def _inside(path: Path | None) -> str | None:
+    """Return the path from pytorch_train's folder on, None where it lies elsewhere."""
+    if path is None or not path.is_relative_to(PROJECT / "pytorch_train"):
+        return None
+    return path.relative_to(PROJECT).as_posix()

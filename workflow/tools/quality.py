@@ -1,0 +1,70 @@
+"""The checks of the code: style, types, tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from workflow.core import shell
+from workflow.core.console import note
+from workflow.core.errors import WorkflowError
+from workflow.core.settings import PROJECT
+
+FUZZ_VARIABLE = "FUZZ_INPUTS"
+FUZZ_TESTS = ("tests/enclave/test_hostile_images.py", "-k", "mutants")
+
+
+def lint_commands(*, fix: bool) -> list[list[str]]:
+    """Return the commands that check, or mend, style and types."""
+    check = ["check", "--fix"] if fix else ["check"]
+    layout = ["format"] if fix else ["format", "--check"]
+    return [_module("ruff", *check), _module("ruff", *layout), _module("mypy")]
+
+
+def test_command(*, fast: bool, real: bool, docker: bool, only: str | None) -> list[str]:
+    """Return the command that runs the tests."""
+    marks = ["not real", "not docker", *(["not slow"] if fast else [])]
+    if real or docker:
+        marks = [name for name, asked in (("docker", docker), ("real", real)) if asked]
+    selection = (" or " if real or docker else " and ").join(marks)
+    return _module("pytest", "-m", selection, *(["-k", only] if only else []))
+
+
+def lint(*, fix: bool = False) -> None:
+    """Check style and types.
+
+    Raises: WorkflowError with the status of the first check that fails.
+    """
+    for command in lint_commands(fix=fix):
+        _run(command)
+
+
+def test(
+    *, fast: bool = False, real: bool = False, docker: bool = False, only: str | None = None
+) -> None:
+    """Check style and types, then run the tests.
+
+    Raises: WorkflowError with the status of the first check that fails.
+    """
+    if not (real or docker or only):
+        lint()
+        note("more tests run with: inv test --real (real data set), inv test --docker (a daemon)")
+    _run(test_command(fast=fast, real=real, docker=docker, only=only))
+
+
+def fuzz() -> None:
+    """Read ten times as many mutants of images as the plain tests do.
+
+    Raises: WorkflowError with the status of the tests where they fail.
+    """
+    os.environ.setdefault(FUZZ_VARIABLE, "20000")
+    _run(_module("pytest", *FUZZ_TESTS))
+
+
+def _module(name: str, *args: str) -> list[str]:
+    return [sys.executable, "-m", name, *args]
+
+
+def _run(command: list[str]) -> None:
+    if status := shell.passthrough(command, cwd=PROJECT):
+        raise WorkflowError(f"{command[2]} failed (exit status {status})", code=status)

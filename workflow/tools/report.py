@@ -1,0 +1,244 @@
+"""A page for people about one training: self-contained, made on this side of the enclave."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytorch_common.contract import HISTORY_FILE, RECORD_FILE, RESULT_JSON_FILE
+from pytorch_common.files import write_atomically
+from workflow.assets import dataset, handover
+from workflow.backends import base
+from workflow.core import ownership
+from workflow.core.console import answer, note
+from workflow.core.errors import WorkflowError
+from workflow.core.paths import shown
+from workflow.core.settings import Settings
+from workflow.core.shell_lines import show
+from workflow.steps import classification, training
+from workflow.tools.curves import draw_curves
+
+REPORT_FILE = "report.html"
+CURVES_FILE = "curves.png"
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+THUMBNAIL_PIXELS = 180
+THUMBNAILS_AT_MOST = 60
+
+RUN_FACTS = ("image", "image_id", "insecure", "measurement")
+"""What the host knows of a run beside its record: empty for a native one."""
+IMAGE = "Image and measurement"
+DIGESTS = "Digests (sha256)"
+
+Json = Mapping[str, Any]
+
+
+FIGURES = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "elapsed_s")
+SHOWN: Mapping[str, type | tuple[type, ...]] = {
+    "backend": str,
+    "protected_from_host": bool,
+    "versions": dict,
+    **dict.fromkeys(("settings.arch", "settings.method"), str),
+    **dict.fromkeys(("settings.epochs", "images.train", "images.val"), int),
+    **dict.fromkeys(("metrics.best_epoch", "metrics.best_val_correct"), int),
+    "metrics.best_val_accuracy": (int, float),
+}
+"""What the page takes from the record, and of what kind it is."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Say what the network made of one validation image."""
+
+    path: Path
+    true: str
+    """The class whose folder it lies in."""
+    found: str
+    """The most probable class."""
+    probability: float
+    """Of the class that was found."""
+
+
+def write_report(settings: Settings) -> Path:
+    """Write report.html and curves.png beside the network's record and return the page.
+
+    The validation images are classified anew, with the network that was handed over.
+
+    Raises: WorkflowError where training is not there, or the network is not the one it made.
+    """
+    folder = settings.train.out
+    if settings.dry:
+        val = shown(settings.data.dir / "val")
+        show(f"# the page is drawn from this and from {shown(folder)} by inv report alone")
+        show(*classification.classify_lines(settings, base.pick(settings), [val]))
+        return folder / REPORT_FILE
+    pages = [folder / name for name in (REPORT_FILE, CURVES_FILE)]
+    ownership.refuse_foreign(pages, instead="name another folder: --out")
+    record = read_record(folder)
+    history = read_history(folder)
+    if handover.accepted_digest(settings.infer) != record["digests"]["net"]:
+        raise WorkflowError(
+            f"{settings.infer.net} is not the network of {folder}; run: inv copy-net"
+        )
+    verdicts = classify_validation(settings, record["classes"])
+    scratch_folder = folder / training.SCRATCH_FOLDER
+    scratch = read_history(scratch_folder) if (scratch_folder / RECORD_FILE).is_file() else None
+    curves = draw_curves(
+        history, scratch, str(record.get("settings", {}).get("method", "training"))
+    )
+    run = handover.read_run(folder)
+    known = {name: run[name] for name in RUN_FACTS if run.get(name)}
+    page = render({**record, **known}, history, scratch, verdicts, curves)
+    write_atomically(folder / CURVES_FILE, curves)
+    write_atomically(folder / REPORT_FILE, page.encode())
+    for path in pages:
+        answer(shown(path))
+    return folder / REPORT_FILE
+
+
+def read_record(folder: Path) -> Json:
+    """Return the record, with all that the page shows in it.
+
+    Raises: WorkflowError naming what is missing.
+    """
+    record = handover.read_record(folder)
+    for name, kind in SHOWN.items():
+        value: Any = record
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, kind):
+            raise WorkflowError(f"{folder / RECORD_FILE} has no usable {name}; run: inv train")
+    return record
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Return the figures of each epoch.
+
+    Raises: WorkflowError where there are none.
+    """
+    path = folder / HISTORY_FILE
+    try:
+        epochs = list(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+        if not epochs:
+            raise ValueError("no epochs")
+        return [{name: epoch[name] + 0 for name in FIGURES} for epoch in epochs]  # numbers alone
+    except FileNotFoundError as error:
+        raise WorkflowError(f"{path} is missing; run: inv train") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
+
+
+def classify_validation(settings: Settings, classes: Sequence[str]) -> list[Verdict]:
+    """Classify every validation image and return what was made of it.
+
+    With the colours that training saw, unless a sealed image has built in otherwise.
+
+    Raises: WorkflowError where they are of other classes than the network knows.
+    """
+    dataset.check(settings.data)
+    split = settings.data.dir / "val"
+    names = dataset.class_names(split)
+    if names != list(classes):
+        raise WorkflowError(
+            f"{settings.data.dir}: expected the classes of the network, {', '.join(classes)}, got "
+            f"{', '.join(names)}; give the images that it was trained on: --data"
+        )
+    images = [(path, name) for name in names for path in dataset.image_files(split / name)]
+    note(f"classifying {len(images)} validation images")
+    with tempfile.TemporaryDirectory(prefix="report-") as out:
+        is_sealed = handover.encrypted_net(settings.infer.net.parent).is_file()
+        ignore_profiles = settings.infer.ignore_profiles or not is_sealed
+        infer = replace(settings.infer, out=Path(out), ignore_profiles=ignore_profiles)
+        chosen = replace(settings, infer=infer)
+        classification.classify(chosen, [str(path) for path, _ in images], quiet=True)
+        results = json.loads((Path(out) / RESULT_JSON_FILE).read_text(encoding="utf-8"))["results"]
+    return [
+        Verdict(path, name, result["label"], result["probability"])
+        for (path, name), result in zip(images, results, strict=True)
+    ]
+
+
+def confusion(classes: Sequence[str], verdicts: Sequence[Verdict]) -> list[list[int]]:
+    """Return how many images of each class (a row) were taken for each class (a column)."""
+    counts = {(true, found): 0 for true in classes for found in classes}
+    for verdict in verdicts:
+        counts[verdict.true, verdict.found] += 1
+    return [[counts[true, found] for found in classes] for true in classes]
+
+
+def render(
+    record: Json,
+    history: Sequence[Json],
+    scratch: Sequence[Json] | None,
+    verdicts: Sequence[Verdict],
+    curves: bytes,
+) -> str:
+    """Return the page as HTML that needs no other file."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    wrong = sorted((each for each in verdicts if each.found != each.true), key=_most_certain_first)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        record=record,
+        is_protected=record["protected_from_host"] and not record.get("insecure"),
+        history=history,
+        scratch_best=max((epoch["val_accuracy"] for epoch in scratch), default=0) if scratch else 0,
+        curves=data_uri(curves, "image/png"),
+        matrix=list(zip(record["classes"], confusion(record["classes"], verdicts), strict=True)),
+        count=len(verdicts),
+        wrong=[(each, thumbnail(each.path)) for each in wrong[:THUMBNAILS_AT_MOST]],
+        wrong_count=len(wrong),
+        facts=[
+            (title, list(facts(content)), title in (IMAGE, DIGESTS))
+            for title, content in sections(record)
+        ],
+    )
+
+
+def sections(record: Json) -> list[tuple[str, Json]]:
+    """Return the record in parts with titles; what this version does not know is shown too."""
+    image = {name: record[name] for name in RUN_FACTS if name in record}
+    parts = {"settings": "Settings", "versions": "Versions", "digests": DIGESTS}
+    known = {*parts, *image, "schema", "classes", "metrics"}
+    where = {name: value for name, value in record.items() if name not in known}
+    *narrow, digests = ((title, record.get(name)) for name, title in parts.items())
+    found = [("Where it ran", where), *narrow, (IMAGE, image), digests]
+    return [(title, content) for title, content in found if content]
+
+
+def facts(content: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield names and values as text, those of inner parts under their full name."""
+    for name, value in content.items():
+        full = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from facts(value, f"{full}: ")
+        elif isinstance(value, bool) or value is None:
+            yield full, {True: "yes", False: "no", None: "none"}[value]
+        else:
+            yield full, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def thumbnail(path: Path) -> str:
+    """Return a small copy of the image as text that a page can hold."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        small = ImageOps.exif_transpose(image).convert("RGB")
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    picture = io.BytesIO()
+    small.save(picture, format="JPEG", quality=85)
+    return data_uri(picture.getvalue(), "image/jpeg")
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Return the bytes as an address that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _most_certain_first(verdict: Verdict) -> tuple[float, str]:
+    return -verdict.probability, str(verdict.path)
