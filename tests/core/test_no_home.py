@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROGRAM, PROJECT
-from tests.steps.test_dry import TASKS
+from tests.steps.dry_runs import TASKS
 from workflow.core.errors import WorkflowError
 from workflow.gsc import signer_key
 

@@ -22,7 +22,7 @@ from pytorch_train.labelled import find_images
 from pytorch_train.loop import Course, Data, fine_tune
 from pytorch_train.resume import Checkpoints
 from tests.conftest import PROJECT
-from tests.enclave.test_train import command, train
+from tests.enclave.train_script import command, train
 from workflow.assets import handover
 from workflow.core.settings import Settings
 from workflow.steps import training

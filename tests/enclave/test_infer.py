@@ -188,7 +188,7 @@ def test_a_folder_says_what_it_passes_over_and_an_empty_one_its_name(
 
 
 def test_profiles_are_applied_unless_they_are_to_be_ignored(net: Path, tmp_path: Path) -> None:
-    from tests.enclave.test_images import swapped_profile
+    from tests.enclave.colours import swapped_profile
 
     hostile.picture().save(tmp_path / "x.png", icc_profile=swapped_profile())
     hostile.picture().save(tmp_path / "plain.png")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from pytorch_common.contract import IMAGE_SIZES, TrainOptions
 from pytorch_common.errors import RunError
 from pytorch_common.network import _imagenet_network, build_network, logits_and_loss
 from pytorch_common.preprocess import preprocessing
+from tests.conftest import PROJECT
 
 HEADS = {
     "resnet18": {"fc"},
@@ -201,3 +204,18 @@ def test_a_state_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "net.pt", network, "squeezenet1_1")  # says three classes
     with pytest.raises(RunError, match=r"net\.pt does not fit the network: size mismatch"):
         load_net(tmp_path / "net.pt")
+
+
+def test_torchvision_is_whole_for_whoever_imports_it_later() -> None:
+    code = (
+        "from pytorch_common.architectures import build\n"
+        "network = build('squeezenet1_1', weights=None)\n"
+        "import sys; assert 'torchvision' not in sys.modules\n"
+        "import torchvision; print(len(torchvision.models.list_models()) > 10,"
+        " torchvision.datasets.ImageFolder.__name__,"
+        " str(torchvision.models.squeezenet1_1()) == str(network))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "ImageFolder", "True"]

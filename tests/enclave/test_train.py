@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytorch_common import contract
 from pytorch_common.files import sha256_file, tree_digest
-from tests.conftest import PROJECT
-
-OPTIONS = ["--arch=squeezenet1_1", "--epochs=2", "--batch-size=4", "--threads=1"]
-
-
-def command(data: Path, weights: Path, out: Path, *more: str) -> list[str]:
-    module = [sys.executable, "-m", "pytorch_train.train"]
-    return [*module, f"--data={data}", f"--weights={weights}", f"--out={out}", *OPTIONS, *more]
-
-
-def train(*args: Any, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*args), cwd=PROJECT, capture_output=True, text=True, timeout=120, **kwargs
-    )
+from tests.enclave.train_script import train
 
 
 @pytest.fixture(scope="module")
@@ -120,20 +104,6 @@ def test_it_learns_from_scratch_without_weights(tiny_data: Path, tmp_path: Path)
     assert record["digests"]["base_weights"] is None
 
 
-def test_a_loss_that_is_no_number_ends_the_training() -> None:
-    import torch
-
-    from pytorch_common.errors import RunError
-    from pytorch_train.loop import train_one_epoch
-
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
-    torch.nn.init.constant_(network[1].weight, float("inf"))
-    batch = (torch.zeros(2, 3, 1, 1), torch.tensor([0, 1]))
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    with pytest.raises(RunError, match="training diverged"):
-        train_one_epoch(network, [batch], optimizer)
-
-
 def test_variables_replace_defaults_and_arguments_replace_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -144,74 +114,6 @@ def test_variables_replace_defaults_and_arguments_replace_variables(
     monkeypatch.setenv("TRAIN_WEIGHTS", "/w.pth")
     options = parse_arguments(["--batch-size", "6"]).options
     assert (options.epochs, options.batch_size) == (3, 6)
-
-
-@pytest.mark.parametrize(
-    ("more", "status", "line"),
-    [
-        (["--epochs=0"], 2, "epochs: expected 1 or more, got 0"),
-        (["--epochs=many"], 2, "invalid int value: 'many'"),
-        (["--weights=/no/such.pth"], 1, "error: /no/such.pth cannot be read: No such file"),
-        (["--data=/no/such"], 1, "error: /no/such: expected train/CLASS/… and val/CLASS/…"),
-    ],
-)
-def test_what_a_person_can_mend_is_one_line(
-    more: list[str],
-    status: int,
-    line: str,
-    tiny_data: Path,
-    random_weights: Path,
-    tmp_path: Path,
-) -> None:
-    done = train(tiny_data, random_weights, tmp_path / "out", *more)
-    assert done.returncode == status
-    assert line in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_file_that_is_no_image_is_named(
-    tiny_data: Path, random_weights: Path, tmp_path: Path
-) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(tiny_data, data)
-    (data / "train" / "red" / "0.png").write_text("no image")
-    done = train(data, random_weights, tmp_path / "out")
-    assert done.returncode == 1
-    assert f"error: {data}/train/red/0.png: not an image" in done.stderr.splitlines()[-1]
-
-
-def test_classes_that_differ_are_named(
-    tiny_data: Path, random_weights: Path, tmp_path: Path
-) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(tiny_data, data)
-    (data / "val" / "red").rename(data / "val" / "blue")
-    done = train(data, random_weights, tmp_path / "out")
-    assert done.returncode == 1
-    assert "not the same classes in train and val: blue, red" in done.stderr
-
-
-def test_ctrl_c_ends_with_130_and_no_traceback(
-    tiny_data: Path, random_weights: Path, tmp_path: Path
-) -> None:
-    process = subprocess.Popen(
-        command(tiny_data, random_weights, tmp_path / "out", "--epochs=10000"),
-        cwd=PROJECT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    with process.stderr as lines:
-        for line in lines:
-            if line.startswith("epoch "):
-                process.send_signal(signal.SIGINT)
-                break
-        rest = lines.read()
-    assert process.wait(30) == 130
-    assert rest.splitlines()[-1] == "interrupted"
-    left = [path.name for path in (tmp_path / "out").iterdir()]
-    assert left and all(name.startswith("net.pt.epoch-") for name in left)
 
 
 def test_hidden_names_change_nothing_and_are_counted(
@@ -230,24 +132,6 @@ def test_hidden_names_change_nothing_and_are_counted(
         for out in (tmp_path / "out", trained[0])
     )
     assert ours == usual
-
-
-def test_one_run_names_all_bad_images(
-    tiny_data: Path, random_weights: Path, tmp_path: Path
-) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(tiny_data, data)
-    for number in range(11):
-        (data / "train" / "red" / f"bad{number:02}.png").write_text("no image")
-    (data / "val" / "red" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    for cache in ("0", "256"):
-        done = train(data, random_weights, tmp_path / "out", f"--cache-mb={cache}")
-        assert done.returncode == 1
-        line = done.stderr.splitlines()[-1]
-        assert line.startswith("error: 12 files are no images: ")
-        for number in range(10):
-            assert f"red/bad{number:02}.png: not an image that Pillow can read" in line
-        assert line.endswith(" and 2 more")
 
 
 def test_classes_that_look_like_our_marks_are_trained_and_shown(

@@ -12,7 +12,7 @@ import pytest
 
 from pytorch_common.contract import RUNTIME_VARIABLES
 from tests.conftest import PROJECT
-from tests.steps.test_docker_chain import Chain, chain_in
+from tests.steps.chain import Chain, chain_in
 from workflow.core.settings import Settings
 from workflow.images import daemon
 from workflow.images.build_spec import base_torch

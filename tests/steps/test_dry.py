@@ -2,91 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
 import tasks
-from tests.conftest import PROJECT, paint
-from tests.core.test_settings import PATHS
-
-TASKS: dict[str, list[str]] = {
-    "download-model": [],
-    "fetch-hymenoptera": [],
-    "build": [],
-    "gsc-setup": [],
-    "gsc-build": ["--backend=sgx"],
-    "sign": ["--backend=sgx"],
-    "info": ["--backend=sgx"],
-    "train": ["--backend=sgx"],
-    "copy-net": [],
-    "classify": ["--backend=sgx", "--image=it's a bee.png"],
-    "clean-result": [],
-    "all": ["--backend=sgx", "--image=it's a bee.png"],
-    "demo": ["--backend=docker"],
-    "clean": [],
-    "report": [],
-    "bench": [],
-}
-OTHERS = {"doctor", "lint", "test"}
-"""They look alone, so there is nothing to print instead."""
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the project as it comes from git, with one picture and one old result."""
-    folder = tmp_path_factory.mktemp("dry") / "the project"
-    ignored = shutil.ignore_patterns(
-        *(".venv", ".git", "out", "gsc", "model", "hymenoptera_*", "__pycache__", ".*_cache"),
-        *("net.pt", "record.json", "run.json", "encrypted", "context"),
-    )
-    shutil.copytree(PROJECT, folder, ignore=ignored)
-    paint(folder / "it's a bee.png", (1, 2, 3), 1)
-    (folder / "out" / "infer").mkdir(parents=True)
-    (folder / "out" / "infer" / "result.json").write_text('{"schema": "enclave-finetune/result/1"}')
-    return folder
-
-
-def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    return {
-        path.relative_to(folder).as_posix(): (path.lstat().st_mtime_ns, path.lstat().st_size)
-        for path in folder.rglob("*")
-        if path.suffix != ".pyc" and path.name != "__pycache__"
-    }
-
-
-def dry(project: Path, *args: str, **variables: str) -> list[str]:
-    """Return the lines of `inv --dry`, having seen that it changed nothing."""
-    home = project.parent / "home"
-    before = listing(project.parent)
-    done = subprocess.run(
-        [sys.executable, "-m", "invoke", "--search-root", str(project), "--dry", *args],
-        cwd=project,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(project),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "HOME": str(home),
-            "DOCKER_HOST": "unix:///nonexistent",
-            **variables,
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert {
-        path: facts
-        for path, facts in listing(project.parent).items()
-        if path != "the project" and before.get(path) != facts
-    } == {}
-    return done.stdout.splitlines()
+from tests.steps.dry_runs import OTHERS, TASKS, dry
 
 
 def test_every_task_is_tried_here() -> None:
@@ -192,70 +114,6 @@ def test_no_secret_is_printed(project: Path) -> None:
     assert "open sesame" not in "\n".join(lines)
     assert "passphrase" not in "\n".join(lines)
     assert phrase.stat().st_mtime_ns == stamp
-
-
-USES: dict[str, list[str]] = {
-    "model.dir": ["download-model", "train --backend=native", "build"],
-    "model.source": ["download-model"],
-    "model.weights": ["train --backend=native", "build", "bench"],
-    "data.dir": ["fetch-hymenoptera", "train --backend=native", "build", "report", "bench"],
-    "data.source": ["fetch-hymenoptera"],
-    "train.out": [
-        *(f"train --backend={backend}" for backend in ("native", "docker", "direct", "sgx")),
-        *("train --compare-scratch", "copy-net", "report"),
-    ],
-    "infer.net": [
-        *(f"classify --image=x --backend={backend}" for backend in ("native", "docker", "sgx")),
-        *("copy-net", "build --image=infer", "report"),
-    ],
-    "infer.out": [
-        *(f"classify --image=x --backend={backend}" for backend in ("native", "docker", "sgx")),
-        "clean-result",
-    ],
-    "machine.sgx_device": ["train --backend=sgx", "classify --image=x --backend=sgx", "train"],
-    "machine.provision_device": ["train --backend=sgx", "classify --image=x --backend=sgx"],
-    "machine.aesm_socket": ["train --backend=sgx", "classify --image=x --backend=sgx"],
-    "machine.seccomp": ["train --backend=direct", "classify --image=x --backend=direct"],
-    "image.wheels": ["build"],
-    "gsc.dir": ["gsc-setup", "gsc-build --backend=sgx", "info --backend=sgx"],
-    "gsc.key": ["sign --backend=sgx"],
-    "gsc.passphrase_file": [],  # a secret's place; see the next test
-}
-"""Of every setting that is a path, the tasks whose run uses it."""
-
-
-def test_every_setting_that_is_a_path_is_among_these() -> None:
-    assert set(USES) == set(PATHS)
-
-
-@pytest.mark.parametrize(("name", "call"), [(name, call) for name in USES for call in USES[name]])
-def test_what_a_path_is_set_to_is_what_is_shown(name: str, call: str, project: Path) -> None:
-    suffix = ".pt" if name == "infer.net" else ""
-    path = project.parent / "set elsewhere" / f"mine{suffix}"
-    shown = dry(project, *call.split(), **{variable(name): str(path)})
-    written = path.parent if name == "infer.net" else path
-    assert str(written) in "\n".join(shown)
-
-
-def variable(name: str) -> str:
-    return f"INVOKE_{name.replace('.', '_')}".upper()
-
-
-def test_the_shown_commands_bring_the_data_set_to_where_it_is_set(
-    project: Path, tmp_path: Path
-) -> None:
-    if not shutil.which("unzip"):
-        pytest.skip("no unzip on this machine")
-    zipped = tmp_path / "their own.zip"
-    with zipfile.ZipFile(zipped, "w") as file:
-        file.writestr("hymenoptera_data/train/bees/1.jpg", b"a bee")
-    for target in (tmp_path / "mine", tmp_path / "other" / "hymenoptera_data"):
-        flags = {"INVOKE_DATA_DIR": str(target), "INVOKE_DATA_SOURCE": str(zipped)}
-        *bring, check = dry(project, "fetch-hymenoptera", **flags)
-        assert check.startswith(f"(cd {target} && sha256sum --check --quiet ")
-        subprocess.run(["sh", "-e"], input="\n".join(bring), text=True, check=True, cwd=project)
-        assert (target / "train" / "bees" / "1.jpg").read_bytes() == b"a bee"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "other", zipped.name]
 
 
 def test_the_flags_of_a_training_are_shown(project: Path) -> None:

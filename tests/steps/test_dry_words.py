@@ -13,10 +13,8 @@ import pytest
 
 from tests.conftest import PROJECT, paint
 from tests.gsc.test_manifest import FIXTURE
-from tests.steps.test_dry import dry, project
+from tests.steps.dry_runs import dry
 from workflow.gsc import signatures
-
-__all__ = ["project"]
 
 NASTY = (
     "$(touch pwned).png",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.assets.test_handover import NET, SEALED, sha256, trained, write_record
+from tests.assets.handed_over import NET, SEALED, sha256, trained, write_record
 from tests.gsc.test_commands import INFO
 from workflow.assets import handover
 from workflow.core.errors import WorkflowError
