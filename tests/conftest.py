@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,21 @@ PROJECT = Path(__file__).resolve().parents[1]
 PROGRAM = PROJECT / "workflow" / "core" / "program.py"
 """What ./inv runs."""
 SMALL_OS = "debian:12"
+LEFT_OUT = (
+    *(".venv", ".git", "out", "model", "hymenoptera_*", "__pycache__", ".*_cache"),
+    *("net.pt", "record.json", "run.json", "encrypted", "context"),
+)
+"""What may lie beside the project's own files, anywhere; GSC's checkout only at the top."""
+
+
+def copy_project(target: Path) -> None:
+    """Copy the project as it comes from git."""
+    left_out = shutil.ignore_patterns(*LEFT_OUT)
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return left_out(folder, names) | ({"gsc"} if Path(folder) == PROJECT else set())
+
+    shutil.copytree(PROJECT, target, ignore=ignored)
 
 
 def paint(path: Path, colour: tuple[int, int, int], seed: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +15,7 @@ from PIL import Image, ImageOps
 from pytorch_common.files import list_files
 from pytorch_common.images import read_image
 from pytorch_common.preprocess import validation_pixels
-from tests.conftest import PROJECT
+from tests.conftest import copy_project
 from workflow.assets import dataset, handover, pretrained
 from workflow.core.settings import (
     DataSettings,
@@ -117,10 +116,7 @@ def test_the_weights_of_the_package_index_are_the_known_ones(
 
 def test_the_demo_ends_with_a_bee_recognised(tmp_path: Path) -> None:
     project = tmp_path / "project"
-    ignored = shutil.ignore_patterns(
-        ".venv", ".git", "out", "model", "hymenoptera_*", "__pycache__"
-    )
-    shutil.copytree(PROJECT, project, ignore=ignored)
+    copy_project(project)
     done = subprocess.run(
         [sys.executable, "-m", "invoke", "--search-root", str(project), "demo"],
         cwd=project,

@@ -14,7 +14,7 @@ from pathlib import Path
 import docker.utils
 import pytest
 
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, copy_project
 from workflow.assets import dataset
 from workflow.core.settings import BASES, DataSettings, Settings, TrainSettings
 from workflow.images import build_spec, building
@@ -124,8 +124,7 @@ def test_inputs_from_elsewhere_get_a_place_of_their_own(chosen: Settings, weight
 
 def project_with_secrets(folder: Path) -> Path:
     """Copy what git has of the project, and put everything beside it that must stay there."""
-    ignored = shutil.ignore_patterns(".venv", ".git", "out", "gsc", "__pycache__", ".*_cache")
-    shutil.copytree(PROJECT, folder, ignore=ignored)
+    copy_project(folder)
     inputs = (
         "pytorch_train/model/squeezenet1_0-b66bff10.pth",
         "pytorch_train/hymenoptera_data/train/ants/a.jpg",
