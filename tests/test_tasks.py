@@ -159,13 +159,17 @@ def test_a_failing_check_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_fuzzing_reads_ten_times_as_many_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
+    from workflow.core import shell
     from workflow.tools import quality
 
     ran: list[tuple[list[str], str]] = []
     monkeypatch.setenv("FUZZ_INPUTS", "")
     monkeypatch.delenv("FUZZ_INPUTS")
-    monkeypatch.setattr(
-        quality, "_run", lambda command: ran.append((command[3:], os.environ["FUZZ_INPUTS"]))
-    )
+
+    def run(command: list[str], *, cwd: Path) -> int:
+        ran.append((command[3:], os.environ["FUZZ_INPUTS"]))
+        return 0
+
+    monkeypatch.setattr(shell, "passthrough", run)
     quality.fuzz()
     assert ran == [(["tests/enclave/test_hostile_images.py", "-k", "mutants"], "20000")]

@@ -15,7 +15,7 @@ from torchvision.datasets import ImageFolder
 
 from pytorch_common.ahead import workers
 from pytorch_train.batches import TrainingBatches, ValidationBatches
-from pytorch_train.labelled import Budget, Decoded, Labelled, find_images
+from pytorch_train.labelled import BadImageError, Budget, Decoded, Labelled, find_images
 from tests.conftest import PROJECT, paint
 
 
@@ -65,21 +65,30 @@ def test_every_epoch_draws_anew(labelled: Labelled) -> None:
 
 
 @pytest.mark.parametrize("room", [0, 2, 6])
-def test_what_is_kept_stays_in_the_budget(labelled: Labelled, room: int) -> None:
+def test_what_is_kept_stays_in_the_budget(tiny_data: Path, tmp_path: Path, room: int) -> None:
+    folder = tmp_path / "train"
+    shutil.copytree(tiny_data / "train", folder)
+    images = Decoded(find_images(folder))
     with ThreadPoolExecutor(2) as pool:
-        images = Decoded(labelled)
         images.keep(Budget(room * 80 * 60 * 3 + 1), pool)
-    assert len(images._kept) == room
+    shutil.rmtree(folder)  # what is kept is there without its file
+    for index in range(12):
+        if index < room:
+            assert images[index].size == (80, 60)
+        else:
+            with pytest.raises(BadImageError, match="no such file"):
+                images[index]
 
 
 @pytest.mark.parametrize("room", [0, 1, 2])
 @pytest.mark.parametrize("has_backbone", [False, True])
 def test_validation_batches_are_the_same_kept_or_not(
-    tiny_data: Path, room: int, has_backbone: bool
+    tiny_data: Path, tmp_path: Path, room: int, has_backbone: bool
 ) -> None:
     torch.manual_seed(0)
     backbone = nn.Conv2d(3, 4, 3).requires_grad_(False) if has_backbone else None
-    labelled = find_images(tiny_data / "val")
+    shutil.copytree(tiny_data / "val", tmp_path / "val")
+    labelled = find_images(tmp_path / "val")
     with workers(2) as pool:
 
         def batches() -> ValidationBatches:
@@ -90,10 +99,15 @@ def test_validation_batches_are_the_same_kept_or_not(
         streamed, kept = list(batches()), batches()
         first_bytes = streamed[0][0].nbytes if backbone else 4 * 16 * 16 * 3
         kept.keep(Budget(first_bytes * room))
-        assert len(kept._kept) == min(room, len(streamed)) and len(kept) == 2
+        assert len(streamed) == len(kept) == 2
         for _ in range(2):
             for (data, labels), (expected, expected_labels) in zip(kept, streamed, strict=True):
                 assert torch.equal(data, expected) and torch.equal(labels, expected_labels)
+        shutil.rmtree(tmp_path / "val")  # what is kept is there without its files
+        again = iter(kept)
+        assert all(torch.equal(next(again)[0], expected) for expected, _ in streamed[:room])
+        with pytest.raises(BadImageError if room < 2 else StopIteration):
+            next(again)
 
 
 def test_the_cache_does_not_change_the_network_and_nothing_heavy_is_imported(

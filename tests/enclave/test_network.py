@@ -11,7 +11,7 @@ import torch
 from pytorch_common.checkpoint import load_base_weights, load_net, save_net
 from pytorch_common.contract import IMAGE_SIZES, TrainOptions
 from pytorch_common.errors import RunError
-from pytorch_common.network import _imagenet_network, build_network, logits_and_loss
+from pytorch_common.network import IMAGENET_CLASSES, build_network, logits_and_loss
 from pytorch_common.preprocess import preprocessing
 from tests.conftest import PROJECT
 
@@ -41,7 +41,7 @@ def save(path: Path, network: torch.nn.Module, arch: str, method: str = "full") 
 @pytest.mark.parametrize("arch", IMAGE_SIZES)
 def test_every_architecture_takes_a_step_and_comes_back_the_same(arch: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    base = _imagenet_network(arch, pretrained=True).state_dict()
+    base = build_network(arch, IMAGENET_CLASSES, "full").state_dict()
     network = build_network(arch, 3, "feature-extract", base)
     trained = {name.rpartition(".")[0] for name, p in network.named_parameters() if p.requires_grad}
     assert trained == HEADS[arch]
@@ -77,7 +77,7 @@ def test_full_trains_everything() -> None:
 
 
 def test_the_old_names_in_torchvisions_densenet_file_are_understood() -> None:
-    new = _imagenet_network("densenet121", pretrained=True).state_dict()
+    new = build_network("densenet121", IMAGENET_CLASSES, "full").state_dict()
     old = {
         key.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2."): value
         for key, value in new.items()

@@ -26,7 +26,7 @@ def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     commit = gsc_stand_in.install(tmp_path / "upstream")
     monkeypatch.setattr(commands, "REPOSITORY", str(tmp_path / "upstream"))
     monkeypatch.setattr(commands, "COMMIT", commit)
-    monkeypatch.setattr(checkout, "_fetch_seccomp", lambda checkout: None)
+    monkeypatch.setattr(checkout, "fetch", lambda *asset, source: None)
     return commit
 
 

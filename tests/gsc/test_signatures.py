@@ -164,18 +164,23 @@ def test_by_hand_the_same_lines_make_the_same_image(
 
 
 def test_a_container_whose_task_is_killed_before_the_key_came_ends_too(unsigned: World) -> None:
-    image, name = commands.unsigned_name(unsigned.name()), f"shieldtest-{os.getpid()}"
+    image = commands.unsigned_name(unsigned.name())
     code = f"""
 import os
-from workflow.images import daemon
-from workflow.images import container_run
+from workflow.images import container_run, daemon
 from workflow.gsc import signatures
-container_run._create(signatures.signer({image!r}), {name!r})
-pipe = container_run._standard_input({name!r})
-daemon.client().api.start({name!r})
-os.kill(os.getpid(), 9)
+api = daemon.client().api
+start = api.start
+def start_and_die(container):
+    print(container, flush=True)
+    start(container)
+    os.kill(os.getpid(), 9)
+api.start = start_and_die
+container_run.run(signatures.signer({image!r}), print, print, secret=b"a key")
 """
-    subprocess.run([sys.executable, "-c", code], cwd=PROJECT)
+    killed = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True)
+    name = killed.stdout.decode().strip()
+    assert name and killed.returncode == -9
     try:
         for _ in range(100):
             if docker("inspect", "--format={{.State.Running}}", name).strip() == "false":

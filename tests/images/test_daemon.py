@@ -106,10 +106,12 @@ def test_a_missing_base_is_one_line(tiny_image: str) -> None:
     assert "shieldtest.invalid" in last
 
 
-def test_without_a_registry_the_line_names_the_setting(tiny_image: str) -> None:
+def test_without_a_registry_the_line_names_the_setting(
+    tiny_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = Settings(image=ImageSettings(base="debian12-apt", os="shieldtest.invalid/none"))
     with pytest.raises(WorkflowError) as caught:
-        building._build(build_spec.base_build(settings))
+        building.build(settings, roles=())
     assert (
         str(caught.value.message)
         .splitlines()[-1]
@@ -119,8 +121,9 @@ def test_without_a_registry_the_line_names_the_setting(tiny_image: str) -> None:
         )
     )
     broken = build_spec.Build("shieldtest_x", "Dockerfile", {}, {"Dockerfile": PROJECT / "inv"})
+    monkeypatch.setattr(building, "base_build", lambda settings: broken)
     with pytest.raises(WorkflowError) as caught:
-        building._build(broken)
+        building.build(settings, roles=())
     assert "INVOKE_IMAGE_OS" not in str(caught.value.message)
 
 

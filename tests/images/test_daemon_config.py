@@ -204,9 +204,10 @@ def test_a_damaged_file_is_noted_and_no_daemon_is_blamed_for_it(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Answering:
+        def ping(self) -> None: ...
+
         def close(self) -> None: ...
 
-    monkeypatch.setattr(daemon, "_connect", Answering)
     monkeypatch.setattr(daemon.docker, "from_env", lambda timeout: Answering())
     config.write_text("{", encoding="utf-8")
     daemon.client.__wrapped__()

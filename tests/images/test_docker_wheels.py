@@ -31,11 +31,11 @@ import sys, warnings
 warnings.simplefilter("error")
 import torch
 from pytorch_common.contract import IMAGE_SIZES
-from pytorch_common.network import _imagenet_network, build_network, logits_and_loss
+from pytorch_common.network import IMAGENET_CLASSES, build_network, logits_and_loss
 torch.set_deterministic_debug_mode("error")
 for arch in IMAGE_SIZES:
     size = 299 if arch == "inception_v3" else 96
-    whole = _imagenet_network(arch, pretrained=True)
+    whole = build_network(arch, IMAGENET_CLASSES, "full")
     number = sum(weight.numel() for weight in whole.parameters())
     network = build_network(arch, 2, "full").train()
     _, loss = logits_and_loss(network, torch.rand(2, 3, size, size), torch.tensor([0, 1]))

@@ -43,7 +43,7 @@ def test_a_run_is_measured_to_its_end(tmp_path: Path) -> None:
 
 def test_the_table_is_markdown_with_the_ratio_of_each_round() -> None:
     yards, owns = ([Measured(s, 2 * s, 100, "") for s in times] for times in ([4, 10], [1, 5]))
-    lines = bench.table(comparisons._compared("all", yards, owns))
+    lines = bench.table(comparisons.compared("all", yards, owns))
     assert lines == [
         "| what | who | seconds | processor seconds | peak MB | ratio "
         "| ratio of processor seconds |",

@@ -55,7 +55,7 @@ def compare_training(methods: Sequence[str], settings: Settings, rounds: int) ->
                 limits.append(_bare_passes_s(chosen))
             what = f"{method}, {settings.arch}, {settings.train.epochs} epochs"
             limit_s = statistics.median(limits)
-            rows += _compared(what, yards, owns)
+            rows += compared(what, yards, owns)
             rows[-1]["to_limit"] = round(rows[-1]["seconds"] / limit_s, 3)
             rows.append({"what": what, "who": "bare passes", "seconds": round(limit_s, 2)})
     return rows
@@ -81,7 +81,7 @@ def compare_classifying(settings: Settings, rounds: int) -> list[Row]:
                 note(f"{name}, round {number + 1}/{rounds}")
                 yards.append(usual(str(BENCHMARKS / "single_image.py"), [net, *chosen]))
                 owns.append(ours(str(INFER_SCRIPT), args[: len(args) - len(images) + len(chosen)]))
-            rows += _compared(f"{name} ({len(chosen)})", yards, owns)
+            rows += compared(f"{name} ({len(chosen)})", yards, owns)
             for row in rows[-2:]:
                 row["images_a_second"] = round(len(chosen) / row["seconds"], 2)
         result = json.loads((Path(folder) / RESULT_JSON_FILE).read_text(encoding="utf-8"))
@@ -163,7 +163,7 @@ def agreement(expected: Sequence[dict[str, float]], results: Sequence[dict[str, 
     return f"all {len(results)} labels, probabilities to {apart:.0e}"
 
 
-def _compared(what: str, yards: Sequence[Measured], owns: Sequence[Measured]) -> list[Row]:
+def compared(what: str, yards: Sequence[Measured], owns: Sequence[Measured]) -> list[Row]:
     """Return a row for the yardstick and one for ours: medians, and the ratio in each round."""
 
     def row(who: str, runs: Sequence[Measured]) -> Row:
