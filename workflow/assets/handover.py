@@ -10,10 +10,9 @@ from typing import Any
 from pytorch_common.contract import NET_FILE, RECORD_FILE, record_problem
 from pytorch_common.files import is_lfs_pointer, sha256_file, write_atomically
 from workflow.backends import base
-from workflow.core.console import note
+from workflow.core.console import note, shown
 from workflow.core.errors import WorkflowError
 from workflow.core.ownership import refuse_foreign, refuse_unfit
-from workflow.core.paths import shown
 from workflow.core.settings import BACKENDS, InferSettings, Settings, TrainSettings
 from workflow.core.shell_lines import shell_line, show
 

@@ -1,4 +1,4 @@
-"""Notes to the person, on standard error, and answers, on standard output."""
+"""Notes to the person, on standard error, answers, on standard output, and how both show paths."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 
 from pytorch_common.contract import PIPE_CLOSED
-from workflow.core.paths import shorten
 
 _CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 """What begins with an escape: a control sequence, a title, or another function. Source: ECMA-48."""
@@ -58,3 +58,17 @@ def is_colourful() -> bool:
 def red(text: str) -> str:
     """Return the text in red, for a terminal."""
     return f"\033[31m{text}\033[0m"
+
+
+def shown(path: Path) -> str:
+    """Return the path as the caller would type it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def shorten(text: str) -> str:
+    """Return the text with every path below the caller's folder relative to it."""
+    try:
+        folder = str(Path.cwd()).rstrip(os.sep)
+    except FileNotFoundError:  # somebody removed it
+        return text
+    return text.replace(folder + os.sep, "") if folder else text

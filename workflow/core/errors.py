@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke.exceptions import Exit
 
-from workflow.core.paths import shorten
+from workflow.core.console import shorten
 
 
 class WorkflowError(Exit):

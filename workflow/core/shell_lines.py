@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from workflow.core.console import answer
-from workflow.core.paths import shown
+from workflow.core.console import answer, shown
 
 
 def shell_line(

@@ -21,8 +21,8 @@ from pytorch_common.contract import (
     option_variable,
 )
 from pytorch_common.files import is_hidden, list_files, sha256_file
+from workflow.core.console import shown
 from workflow.core.errors import WorkflowError
-from workflow.core.paths import shown
 from workflow.core.settings import PROJECT, Settings
 
 TRAIN = "train"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workflow.core.paths import shown
+from workflow.core.console import shown
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,9 @@ from workflow.assets.handover import (
     readable_in,
 )
 from workflow.backends import base, preflight, run
-from workflow.core.console import answer_json, note
+from workflow.core.console import answer_json, note, shown
 from workflow.core.errors import WorkflowError
 from workflow.core.ownership import refuse_foreign, refuse_unfit
-from workflow.core.paths import shown
 from workflow.core.settings import GRAPHENE, PROJECT, InferSettings, Settings
 from workflow.core.shell_lines import shell_line, show, unquoted
 from workflow.gsc import commands, enclaves

@@ -12,9 +12,8 @@ from workflow.assets import dataset, handover
 from workflow.backends import base, preflight
 from workflow.backends.base import SHIELDED
 from workflow.backends.preflight import Look
-from workflow.core.console import note
+from workflow.core.console import note, shown
 from workflow.core.errors import WorkflowError
-from workflow.core.paths import shown
 from workflow.core.settings import PROJECT, PYPI, DataSettings, ModelSettings, Settings, Source
 from workflow.core.shell_lines import show
 from workflow.gsc import enclaves, shielding, signatures

@@ -30,11 +30,10 @@ from workflow.assets.handover import (
     write_run,
 )
 from workflow.backends import base, preflight, run
-from workflow.core.console import note
+from workflow.core.console import note, shown
 from workflow.core.errors import WorkflowError
 from workflow.core.locks import alone_in
 from workflow.core.ownership import refuse_foreign, refuse_unfit
-from workflow.core.paths import shown
 from workflow.core.settings import PROJECT, Settings, TrainSettings
 from workflow.core.shell_lines import shell_line, show, unquoted
 from workflow.gsc import commands, enclaves

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from workflow.assets import pretrained
-from workflow.core.console import answer
+from workflow.core.console import answer, shown
 from workflow.core.errors import WorkflowError
-from workflow.core.paths import shown
 from workflow.core.settings import PROJECT, Settings
 from workflow.core.shell_lines import shell_line, show
 from workflow.steps import classification, training

@@ -18,9 +18,8 @@ from pytorch_common.contract import (
 )
 from workflow.assets import dataset, handover
 from workflow.backends.run import INFER_SCRIPT, TRAIN_SCRIPT
-from workflow.core.console import note
+from workflow.core.console import note, shown
 from workflow.core.errors import WorkflowError
-from workflow.core.paths import shown
 from workflow.core.settings import Settings
 from workflow.steps import classification, training
 from workflow.tools.measure import BENCHMARKS, Measured, ours, usual

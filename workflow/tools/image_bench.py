@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from workflow.core.console import shown
 from workflow.core.errors import WorkflowError
-from workflow.core.paths import shown
 from workflow.core.settings import Settings
 from workflow.tools.comparisons import Row
 from workflow.tools.measure import BENCHMARKS, ours

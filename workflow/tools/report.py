@@ -16,9 +16,8 @@ from pytorch_common.files import write_atomically
 from workflow.assets import dataset, handover
 from workflow.backends import base
 from workflow.core import ownership
-from workflow.core.console import answer, note
+from workflow.core.console import answer, note, shown
 from workflow.core.errors import WorkflowError
-from workflow.core.paths import shown
 from workflow.core.settings import Settings
 from workflow.core.shell_lines import show
 from workflow.steps import classification, training

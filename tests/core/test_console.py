@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from workflow.core.console import shorten, shown
 from workflow.core.errors import WorkflowError
-from workflow.core.paths import shorten, shown
 
 
 def test_paths_are_shown_as_the_caller_would_type_them(
