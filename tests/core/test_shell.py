@@ -79,7 +79,7 @@ except KeyboardInterrupt:
 def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
     code = (
         "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "from workflow.core.signals import exit_on_signals\n"
+        "from workflow.core.shell import exit_on_signals\n"
         "with exit_on_signals(): os.kill(os.getpid(), signal.SIGHUP)\n"
         "assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN\n"
         "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"

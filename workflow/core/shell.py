@@ -1,4 +1,7 @@
-"""The one place where other programs are run: argv lists, never a shell's string."""
+"""The one place where other programs are run: argv lists, never a shell's string.
+
+What ends the task runner from outside ends what it started, too.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from workflow.core.signals import exit_on_signals
-
 STOP_TIMEOUT_S = 10.0
 BY_SIGNAL = 128
 """A program that a signal ended has this and the signal's number for a status, as in a shell."""
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""How a system is shut down and a terminal closed; Ctrl-C is an exception already."""
 
 
 def capture(
@@ -110,6 +113,27 @@ def stream_both(
 def quote(argv: Sequence[str]) -> str:
     """Return the command as a person would paste it."""
     return shlex.join(argv)
+
+
+@contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Leave the block by SystemExit, with 128 and the number, where one of ENDING comes.
+
+    One that is ignored, as under nohup, stays so.
+    """
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(BY_SIGNAL + number)
+
+    previous = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in previous.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _status(process: subprocess.Popen[bytes]) -> int:

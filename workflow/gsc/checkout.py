@@ -17,7 +17,7 @@ from workflow.core.errors import WorkflowError
 from workflow.core.console import note, plain
 from workflow.core.ownership import refuse_foreign, refuse_unfit
 from workflow.core.settings import GRAPHENE, PROJECT, GscSettings, Settings
-from workflow.core.signals import exit_on_signals
+from workflow.core.shell import exit_on_signals
 
 
 def setup(settings: Settings) -> None:

@@ -13,7 +13,7 @@ import docker.errors
 import docker.types
 
 from pytorch_common.contract import OUT_DIR
-from workflow.core.signals import exit_on_signals
+from workflow.core.shell import exit_on_signals
 from workflow.images.container_spec import ContainerSpec
 from workflow.images.daemon import OnLine, client
 from workflow.images.daemon_config import errors_in_one_line
