@@ -86,7 +86,7 @@ def copy_tree(
     Raises: WorkflowError where the folder holds anything that is not allowed.
     """
     here, there = (Path(os.path.realpath(path)) for path in (source, target))
-    if here == there or here in there.parents or there in here.parents:
+    if here.is_relative_to(there) or there.is_relative_to(here):
         raise WorkflowError(f"{source}: expected a folder apart from {target}; copy it elsewhere")
 
     def fill(folder: Path) -> None:
@@ -176,8 +176,7 @@ def _zip_members(file: zipfile.ZipFile, root: str) -> Iterator[_Member]:
 
 def _folder_members(folder: Path, below: PurePosixPath) -> Iterator[_Member]:
     for path in sorted(folder.iterdir()):
-        relative = _plain_path(str(below / path.name))
-        status = path.lstat()
+        relative, status = _plain_path(str(below / path.name)), path.lstat()
         if LITTER & set(relative.parts):
             continue
         if stat.S_ISDIR(status.st_mode):
