@@ -1,290 +1,214 @@
-"""The tasks: one a documented step, `inv all` for all of them in order, and those beside them."""
+"""The tasks: one a documented step, `inv all` for all of them in order, then those beside them."""
+
+from dataclasses import replace
+from functools import partial
 
 from invoke import Collection
 
-from workflow.assets import dataset, handover
-from workflow.core import config_files, configuration
-from workflow.core.flags import (
-    ARCH,
-    BACKEND,
-    BUILD_HELP,
-    CACHE,
-    DATA_SOURCE,
-    EXPORT,
-    FORCE,
-    IMAGE,
-    INSECURE,
-    KEY,
-    MODEL_SOURCE,
-    ROLE,
-    SHIELD,
-    THREADS,
-    TRAIN_HELP,
-    given,
-    train_flags,
-)
-from workflow.core.task import task
-from workflow.gsc import enclaves, shielding, signatures
-from workflow.images import build_spec, building
-from workflow.steps import classification, fetching, pipeline, training
-from workflow.tools import tool_tasks
+from workflow.assets import dataset
+from workflow.backends.base import pick_shielded
+from workflow.core import config_files
+from workflow.core.task import given, whole_number
+from workflow.images.build_spec import roles
+from workflow.steps import options
+from workflow.steps.all import All
+from workflow.steps.build import Build
+from workflow.steps.classify import Classify
+from workflow.steps.clean_result import CleanResult
+from workflow.steps.copy_net import CopyNet
+from workflow.steps.demo import Demo, demo_settings
+from workflow.steps.download_model import DownloadModel
+from workflow.steps.fetch_hymenoptera import FetchHymenoptera, MakeSample
+from workflow.steps.gsc_build import GscBuild
+from workflow.steps.info import Info
+from workflow.steps.options import task
+from workflow.steps.sign import Sign
+from workflow.steps.train import Train, TrainTwice
+from workflow.tools import quality
+from workflow.tools.bench import Bench
+from workflow.tools.cleaning import Clean
+from workflow.tools.doctor import doctor as examine
+from workflow.tools.gsc_setup import GscSetup
+from workflow.tools.report import Report
 
 
-@task(help={"arch": ARCH, "source": MODEL_SOURCE, "force": FORCE}, auto_shortflags=False)
-def download_model(ctx, arch=None, source=None, force=False):
+@task(options.ARCH, options.MODEL_SOURCE, help=options.FORCE)
+def download_model(settings, force=False):
     """1. Download squeezenet1_0-b66bff10.pth into pytorch_train/model/."""
-    fetching.download_model(
-        configuration.read(ctx.config, {"model.arch": arch, "model.source": source}), force=force
-    )
+    return DownloadModel(settings, again=force)
 
 
 @task(
+    options.DATA_SOURCE,
     help={
-        "source": DATA_SOURCE,
+        **options.FORCE,
         "sample": "draw a stand-in into pytorch_train/hymenoptera_sample instead",
-        "force": FORCE,
     },
-    auto_shortflags=False,
 )
-def fetch_hymenoptera(ctx, source=None, sample=False, force=False):
+def fetch_hymenoptera(settings, sample=False, force=False):
     """2. Put hymenoptera_data into pytorch_train/."""
-    chosen = configuration.read(ctx.config, {"data.source": source})
     if sample:
-        fetching.make_stand_in(chosen, dataset.SAMPLE, force=force)
-    else:
-        fetching.fetch_hymenoptera(chosen, force=force)
+        drawn = replace(settings, data=replace(settings.data, dir=dataset.SAMPLE))
+        return MakeSample(drawn, again=force)
+    return FetchHymenoptera(settings, again=force)
 
 
-@task(
-    help={
-        **TRAIN_HELP,
-        **BUILD_HELP,
-        "image": ROLE,
-        "cache_mb": CACHE,
-        "weights": "start from this state_dict instead of the downloaded one",
-    },
-    auto_shortflags=False,
-)
-def build(
-    ctx,
-    image="all",
-    arch=None,
-    method=None,
-    epochs=None,
-    batch_size=None,
-    learning_rate=None,
-    momentum=None,
-    seed=None,
-    threads=None,
-    data=None,
-    weights=None,
-    cache_mb=None,
-    base=None,
-    wheels=None,
-    export_net=False,
-):
+@task(*options.TRAINING, *options.IMAGES, help=options.ROLE)
+def build(settings, image="all"):
     """3. Build the Docker images; options and data are part of them."""
-    flags = {
-        **train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads),
-        "data.dir": data,
-        "model.weights": weights,
-        "train.cache_mb": cache_mb,
-        "train.export_net": export_net or None,
-        "image.base": base,
-        "image.wheels": wheels,
-    }
-    building.build(configuration.read(ctx.config, flags), build_spec.roles(image))
+    return Build(settings, roles(image))
 
 
-@task(
-    iterable=["insecure"],
-    help={
-        "image": ROLE,
-        "backend": SHIELD,
-        "insecure_args": "arguments of docker run reach the script, as in the documentation's call",
-        "insecure": INSECURE,
-    },
-    auto_shortflags=False,
-)
-def gsc_build(ctx, insecure, image="all", backend=None, insecure_args=False):
+@task(options.SHIELD, help={**options.ROLE, **options.INSECURE}, iterable=["insecure"])
+def gsc_build(settings, insecure, image="all", insecure_args=False):
     """4. Make the images shielded ones with GSC and settle their manifests."""
     admitted = given("insecure", [*insecure, "insecure-args" if insecure_args else None])
-    flags = {"machine.backend": backend, "gsc.insecure": ",".join(admitted) or None}
-    chosen = configuration.read(ctx.config, flags)
-    shielding.build(chosen, shielding.mode(chosen), build_spec.roles(image))
+    chosen = settings.admitting(admitted)
+    return GscBuild(chosen, pick_shielded(chosen).mode, roles(image))
 
 
-@task(help={"image": ROLE, "backend": SHIELD, "key": KEY}, auto_shortflags=False)
-def sign(ctx, image="all", backend=None, key=None):
+@task(options.SHIELD, options.KEY, help=options.ROLE)
+def sign(settings, image="all"):
     """5. Sign the shielded images."""
-    chosen = configuration.read(ctx.config, {"machine.backend": backend, "gsc.key": key})
-    signatures.sign(chosen, shielding.mode(chosen), build_spec.roles(image), key_flag=key)
+    return Sign(settings, pick_shielded(settings).mode, roles(image))
 
 
-@task(
-    help={"image": ROLE, "backend": SHIELD, "json": "print it for programs"},
-    auto_shortflags=False,
-)
-def info(ctx, image="all", backend=None, json=False):
+@task(options.SHIELD, help={**options.ROLE, **options.JSON})
+def info(settings, image="all", json=False):
     """6. Say what the signed images measure to: MRENCLAVE, MRSIGNER, and what weakens them."""
-    chosen = configuration.read(ctx.config, {"machine.backend": backend})
-    enclaves.info(chosen, shielding.mode(chosen), build_spec.roles(image), as_json=json)
+    return Info(settings, pick_shielded(settings).mode, roles(image), as_json=json)
 
 
 @task(
+    *options.TRAINING,
+    options.BACKEND,
+    options.TRAIN_OUT,
     help={
-        **TRAIN_HELP,
-        "backend": BACKEND,
-        "export_net": EXPORT,
-        "cache_mb": CACHE,
-        "weights": "start from this state_dict instead of the downloaded one",
-        "out": "folder of net.pt, history.json and record.json (default: out/train)",
         "resume": "go on with a run that was stopped, from its last whole checkpoint",
         "compare_scratch": "train the same network from scratch too, into OUT/scratch",
     },
-    auto_shortflags=False,
 )
-def train(
-    ctx,
-    arch=None,
-    method=None,
-    epochs=None,
-    batch_size=None,
-    learning_rate=None,
-    momentum=None,
-    seed=None,
-    threads=None,
-    data=None,
-    cache_mb=None,
-    weights=None,
-    out=None,
-    backend=None,
-    export_net=False,
-    resume=False,
-    compare_scratch=False,
-):
+def train(settings, resume=False, compare_scratch=False):
     """7. Fine-tune the network: out/train/net.pt."""
-    flags = {
-        **train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads),
-        "machine.backend": backend,
-        "model.weights": weights,
-        "data.dir": data,
-        "train.export_net": export_net or None,
-        "train.cache_mb": cache_mb,
-        "train.out": out,
-    }
-    chosen = configuration.read(ctx.config, flags)
-    training.train(chosen, resume=resume, compare_scratch=compare_scratch)
+    step = Train(settings, resume, again=not resume)
+    return TrainTwice(settings, step) if compare_scratch else step
 
 
-@task(
-    help={
-        "out": "folder that train wrote to (default: out/train)",
-        "net": "the copy (default: pytorch_infer/net.pt)",
-    },
-    auto_shortflags=False,
-)
-def copy_net(ctx, out=None, net=None):
+@task(options.TRAINED, options.NET_COPY)
+def copy_net(settings):
     """8. Copy net.pt to where the classifying side reads it: pytorch_infer/net.pt."""
-    handover.copy_net(configuration.read(ctx.config, {"train.out": out, "infer.net": net}))
+    return CopyNet(settings)
 
 
 @task(
+    *options.INFERENCE,
+    help={"image": options.PICTURES, "json": "print result.json instead of result.txt"},
     iterable=["image"],
-    help={
-        "image": IMAGE,
-        "backend": BACKEND,
-        "json": "print result.json instead of result.txt",
-        "top_k": "classes named for each image (default: 5)",
-        "threads": THREADS,
-        "net": "the network (default: pytorch_infer/net.pt)",
-        "out": "folder of result.txt and result.json (default: out/infer)",
-    },
-    auto_shortflags=False,
 )
-def classify(ctx, image, backend=None, json=False, top_k=None, threads=None, net=None, out=None):
+def classify(settings, image, json=False):
     """9. Classify images with pytorchexample.py: out/infer/result.txt."""
-    flags = {
-        "machine.backend": backend,
-        "infer.top_k": top_k,
-        "infer.threads": threads,
-        "infer.net": net,
-        "infer.out": out,
-    }
-    chosen = configuration.read(ctx.config, flags)
-    classification.classify(chosen, given("image", image), as_json=json)
+    return Classify(settings, given("image", image), as_json=json)
 
 
-@task(auto_shortflags=False)
-def clean_result(ctx):
+@task()
+def clean_result(settings):
     """10. Delete result.txt and result.json before the next run."""
-    classification.clean_results(configuration.read(ctx.config))
+    return CleanResult(settings)
 
 
 @task(
+    *options.ALL,
+    options.BACKEND,
+    options.MODEL_SOURCE_OF_ALL,
+    options.DATA_SOURCE_OF_ALL,
     name="all",
-    iterable=["image"],
     help={
-        **TRAIN_HELP,
-        **BUILD_HELP,
-        "backend": BACKEND,
-        "weights": "start from this state_dict instead of the downloaded one",
-        "model_source": MODEL_SOURCE,
-        "data_source": DATA_SOURCE,
-        "image": IMAGE + " (default: a validation image)",
-        "force": FORCE,
+        **options.FORCE,
+        "image": f"{options.PICTURES} (default: a validation image)",
+        "before": "stop before this step, as in --before train",
     },
-    auto_shortflags=False,
+    iterable=["image"],
 )
-def all_steps(
-    ctx,
-    image,
-    arch=None,
-    method=None,
-    epochs=None,
-    batch_size=None,
-    learning_rate=None,
-    momentum=None,
-    seed=None,
-    threads=None,
-    data=None,
-    weights=None,
-    model_source=None,
-    data_source=None,
-    backend=None,
-    base=None,
-    wheels=None,
-    export_net=False,
-    force=False,
-):
+def all_steps(settings, image, before=None, force=False):
     """Do all of it: every step of the backend, each skipped when its output is there, verified."""
-    flags = {
-        **train_flags(arch, method, epochs, batch_size, learning_rate, momentum, seed, threads),
-        "machine.backend": backend,
-        "model.source": model_source,
-        "model.weights": weights,
-        "data.dir": data,
-        "data.source": data_source,
-        "train.export_net": export_net or None,
-        "image.base": base,
-        "image.wheels": wheels,
+    stop = "".join(given("before", [before]))
+    return All(settings, given("image", image), stop, again=force)
+
+
+@task(options.BACKEND, help=options.FORCE)
+def demo(settings, force=False):
+    """Do all of it on drawn insects, with weights from the package index: a bee is recognised."""
+    return Demo(demo_settings(settings), again=force)
+
+
+@task(options.GRAMINE_IMAGE)
+def gsc_setup(settings):
+    """Bring GSC at the pinned commit and write its config.yaml."""
+    return GscSetup(settings)
+
+
+@task(options.TRAINED, options.NET_OF_REPORT, options.DATA)
+def report(settings):
+    """Classify the validation images and write a page for people: out/train/report.html."""
+    return Report(settings, partial(Classify, quiet=True))
+
+
+@task(
+    *options.BENCH,
+    help={
+        **options.JSON,
+        "what": "train, classify, accuracy (against a plain reading of the tutorial), scale, or "
+        "images (every file of --data is read, whatever it is)",
+        "rounds": "how often each is run; for accuracy the seeds, from train.seed on (default: 1)",
+        "method": "feature-extract or full (default: both)",
+    },
+)
+def bench(settings, what="train", rounds="1", method=None, json=False):
+    """Say how fast this is, beside a plain reading of the tutorial, run in turn."""
+    number = whole_number("rounds", rounds)
+    return Bench(settings, what, number, "".join(given("method", [method])), as_json=json)
+
+
+@task(help=options.JSON)
+def doctor(settings, json=False):
+    """Say what this machine offers, what is missing, and which command mends it."""
+    examine(settings, as_json=json)
+
+
+@task(help={"downloads": "delete the downloaded weights and images too"})
+def clean(settings, downloads=False):
+    """Delete what the tasks made: out/ and the copied network."""
+    return Clean(settings, downloads)
+
+
+@task(help={"fix": "mend what can be mended"})
+def lint(settings, fix=False):
+    """Check style and types with ruff and mypy."""
+    quality.lint(fix=fix)
+
+
+@task(
+    help={
+        "fast": "leave out the tests that train a network",
+        "real": "only the tests on the real data set and weights",
+        "docker": "only the tests that need a Docker daemon",
+        "fuzz": "only the mutants of images, 20,000 instead of 2,000; FUZZ_SEED draws others",
+        "only": "only the tests whose names match this pytest expression",
     }
-    pipeline.run_all(configuration.read(ctx.config, flags), given("image", image), force=force)
+)
+def test(settings, fast=False, real=False, docker=False, fuzz=False, only=None):
+    """Check style and types, then run the tests."""
+    if fuzz:
+        quality.fuzz()
+    else:
+        only = next(iter(given("only", [only])), None)
+        quality.test(fast=fast, real=real, docker=docker, only=only)
 
 
 ns = Collection(
-    download_model,
-    fetch_hymenoptera,
-    build,
-    gsc_build,
-    sign,
-    info,
-    train,
-    copy_net,
-    classify,
-    clean_result,
-    all_steps,
-    *tool_tasks.TASKS,
+    *(download_model, fetch_hymenoptera, build, gsc_build, sign, info),
+    *(train, copy_net, classify, clean_result, all_steps),
+    *(demo, gsc_setup, report, bench, doctor, clean, lint, test),
 )
 
 config_files.sections()  # a plain `invoke` reads them next, and a damaged one is a traceback there

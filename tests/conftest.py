@@ -110,9 +110,9 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture
 def any_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hand over what is no network, in tests that look at files and digests alone."""
-    from workflow.assets import handover
+    from workflow.steps import copy_net
 
-    monkeypatch.setattr(handover, "check_schema", lambda net, record: None)
+    monkeypatch.setattr(copy_net, "check_schema", lambda net, record: None)
 
 
 @pytest.fixture

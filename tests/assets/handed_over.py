@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_common.contract import RECORD_SCHEMA
-from workflow.assets import handover
-from workflow.assets.handover import ENCRYPTED_MAGIC
+from workflow.assets.trained import ENCRYPTED_MAGIC, write_run
 from workflow.core.settings import Settings
 
 NET = b"a network"
@@ -26,7 +25,7 @@ def write_record(folder: Path, net: bytes = NET, **more: Any) -> None:
     (folder / "record.json").write_text(json.dumps({**record, **more}))
 
 
-def trained(settings: Settings, backend: str, *, exported: bool = False) -> None:
+def hand_made(settings: Settings, backend: str, *, exported: bool = False) -> None:
     """Write what a run of the backend leaves."""
     out = settings.train.out
     write_record(out, backend=backend, exported=exported)
@@ -37,4 +36,4 @@ def trained(settings: Settings, backend: str, *, exported: bool = False) -> None
     if exported or not sealed:
         (out / "net.pt").write_bytes(NET)
     facts = {"backend": backend, "encrypted": sha256(SEALED) if sealed else None}
-    handover.write_run(out, {**facts, "image_id": "sha256:1"})
+    write_run(out, {**facts, "image_id": "sha256:1"})

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from pytorch_common.files import listing_digest, tree_digest
+from tests import doing
 from tests.assets.fault_server import FaultServer, no_proxy_fixture, server_fixture  # noqa: F401
 from tests.conftest import paint
 from workflow.assets import dataset, pins
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import DataSettings, Source
+from workflow.core.settings import DataSettings
+from workflow.core.values import Source
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_every_source_gives_the_same_verified_tree(
         server.content = zipped(small).read_bytes()
         source = server.url
     target = tmp_path / "data" / "hymenoptera_data"
-    dataset.fetch(DataSettings(dir=target, source=source))
+    doing.fetch(DataSettings(dir=target, source=source))
     assert dataset.differences(target) == []
     assert [path.name for path in target.parent.iterdir()] == ["hymenoptera_data"]
 
@@ -79,7 +81,7 @@ def test_a_source_that_differs_names_the_files_and_leaves_nothing(
     (small / "val" / "bees" / "one photo.png").unlink()
     target = tmp_path / "data"
     with pytest.raises(WorkflowError) as caught:
-        dataset.fetch(DataSettings(dir=target, source=str(small)))
+        doing.fetch(DataSettings(dir=target, source=str(small)))
     line = caught.value.message
     assert "val/bees/one photo.png is missing, train/ants/one photo.png is changed" in line
     assert "\n" not in line
@@ -92,10 +94,10 @@ def test_a_bad_archive_does_not_come_back(small: Path, tmp_path: Path, server: F
     server.content = zipped(small).read_bytes()
     data = DataSettings(dir=tmp_path / "data" / "hymenoptera_data", source=server.url)
     with pytest.raises(WorkflowError, match="is changed"):
-        dataset.fetch(data)
+        doing.fetch(data)
     assert list(data.dir.parent.iterdir()) == []
     server.content = good
-    dataset.fetch(data)
+    doing.fetch(data)
     assert dataset.differences(data.dir) == []
 
 
@@ -104,13 +106,13 @@ def test_the_projects_own_tree_is_verified_again_and_mended(
 ) -> None:
     data = DataSettings(dir=tmp_path / "data", source=str(zipped(small)))
     monkeypatch.setattr(dataset, "HYMENOPTERA", data.dir)
-    dataset.fetch(data)
+    doing.fetch(data)
     (data.dir / "val" / "ants" / "one photo.png").write_bytes(b"changed")
     with pytest.raises(WorkflowError, match="is changed; run: inv fetch-hymenoptera"):
         dataset.check_hymenoptera(data.dir)
-    dataset.fetch(data)
+    doing.fetch(data)
     dataset.check_hymenoptera(data.dir)
-    dataset.fetch(replace(data, source="/no/such.zip"))  # nothing to fetch, so nothing is looked at
+    doing.fetch(replace(data, source="/no/such.zip"))  # nothing to fetch, so nothing is looked at
 
 
 def test_no_network_is_one_line_that_names_the_ways_out(
@@ -119,7 +121,7 @@ def test_no_network_is_one_line_that_names_the_ways_out(
     unreachable = replace(pins.HYMENOPTERA_ZIP, url="http://127.0.0.1:9/x.zip")
     monkeypatch.setattr(pins, "HYMENOPTERA_ZIP", unreachable)
     with pytest.raises(WorkflowError) as caught:
-        dataset.fetch(DataSettings(dir=tmp_path / "data"))
+        doing.fetch(DataSettings(dir=tmp_path / "data"))
     line = caught.value.message
     assert "\n" not in line
     for way in ("--source", "INVOKE_DATA_SOURCE", "inv demo"):

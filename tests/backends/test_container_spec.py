@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytorch_common.contract import RUNTIME_VARIABLES
-from workflow.backends import base, run
-from workflow.backends.run import Person, person
+from workflow.backends import base, gramine
+from workflow.backends.container import ContainerBackend, Person, lent, person
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import GscSettings, MachineSettings, Settings
 from workflow.gsc import checkout
@@ -30,7 +30,7 @@ def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         (tmp_path / name).touch()
     with socket.socket(socket.AF_UNIX) as aesm:
         aesm.bind("aesm.socket")  # a relative name, since a longer one is refused
-    monkeypatch.setattr(base, "is_device", lambda path: Path(path).is_file())
+    monkeypatch.setattr(gramine, "is_device", lambda path: Path(path).is_file())
     enclave, provision, seccomp = (tmp_path / name for name in names)
     machine = MachineSettings(
         sgx_device=str(enclave),
@@ -41,12 +41,20 @@ def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings(machine=machine, gsc=GscSettings(dir=tmp_path / "gsc"))
 
 
-def command(settings: Settings, backend: str) -> str:
+def adapted(
+    settings: Settings, backend: str, spec: ContainerSpec, *, is_here: bool = True
+) -> ContainerSpec:
+    """Return the container with what the backend adds."""
+    chosen = replace(settings, machine=replace(settings.machine, backend=backend))
+    found = base.pick(chosen)
+    assert isinstance(found, ContainerBackend)
+    return found.adapted(spec, chosen, is_here=is_here)
+
+
+def command(settings: Settings, backend: str, *, is_here: bool = True) -> str:
     mounts = (Mount(Path("/w/out"), "/out"), Mount(Path("/w/in"), "/in", read_only=True))
-    spec = run.container_spec(
-        settings, backend, "image", user="7:8", mounts=mounts, arguments=["--epochs=3"]
-    )
-    return shlex.join(docker_run(spec))
+    plain = ContainerSpec("image", "7:8", ("--epochs=3",), mounts=mounts)
+    return shlex.join(docker_run(adapted(settings, backend, plain, is_here=is_here)))
 
 
 def test_docker(chosen: Settings) -> None:
@@ -88,10 +96,10 @@ def test_sgx_without_provision_device_and_aesm(chosen: Settings, tmp_path: Path)
     for path in (tmp_path / "folder", Path("/none")):
         (tmp_path / "folder").mkdir(exist_ok=True)  # as Docker makes where a socket is missing
         machine = replace(chosen.machine, aesm_socket=path)
-        spec = run.container_spec(replace(chosen, machine=machine), "sgx", "image", user="7:8")
+        spec = adapted(replace(chosen, machine=machine), "sgx", ContainerSpec("image", "7:8"))
         assert spec.mounts == ()
     machine = replace(machine, provision_device="/none")
-    spec = run.container_spec(replace(chosen, machine=machine), "sgx", "image", user="7:8")
+    spec = adapted(replace(chosen, machine=machine), "sgx", ContainerSpec("image", "7:8"))
     assert [device.target for device in spec.devices] == ["/dev/sgx_enclave"]
 
 
@@ -99,17 +107,17 @@ def test_without_a_device_sgx_is_refused_but_can_be_printed(
     chosen: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = replace(chosen, machine=MachineSettings())
-    monkeypatch.setattr(base, "is_device", lambda path: False)
+    monkeypatch.setattr(gramine, "is_device", lambda path: False)
     with pytest.raises(WorkflowError) as caught:
         command(bare, "sgx")
     assert caught.value.message == "backend sgx: no SGX device; look: inv doctor"
-    printed = command(replace(bare, dry=True), "sgx")
+    printed = command(bare, "sgx", is_here=False)
     assert "--device=/dev/sgx_enclave:/dev/sgx_enclave" in printed
     assert "--volume=/var/run/aesmd/aesm.socket:/var/run/aesmd/aesm.socket" in printed
     named = MachineSettings(
         sgx_device="/dev/mine", provision_device="/dev/too", aesm_socket=Path("/s")
     )
-    printed = command(replace(bare, machine=named, dry=True), "sgx")
+    printed = command(replace(bare, machine=named), "sgx", is_here=False)
     assert "--device=/dev/mine:/dev/sgx_enclave --device=/dev/too:/dev/sgx_provision " in printed
     assert "--volume=/s:/var/run/aesmd/aesm.socket" in printed
 
@@ -164,7 +172,7 @@ def test_the_container_runs_as_the_person_and_never_as_root(
 def test_folders_are_lent_to_the_container_and_given_back(tmp_path: Path) -> None:
     out, sealed = tmp_path / "out", tmp_path / "out" / "encrypted"
     who = Person(1234, 1235, 10001, 10002, lends=True)
-    with pytest.raises(RuntimeError), run.lent([out, sealed], who) as user:
+    with pytest.raises(RuntimeError), lent([out, sealed], who) as user:
         assert user == "10001:10002"
         assert _owner(out) == _owner(sealed) == (10001, 10002)
         (sealed / "net.pt").touch()
@@ -178,7 +186,7 @@ def test_folders_are_lent_to_the_container_and_given_back(tmp_path: Path) -> Non
 def test_folders_of_a_plain_person_stay_as_they_are(tmp_path: Path) -> None:
     before = _owner(tmp_path)
     who = Person(1000, 100, 1000, 100, lends=False)
-    with run.lent([tmp_path / "new"], who) as user:
+    with lent([tmp_path / "new"], who) as user:
         assert user == "1000:100"
     assert _owner(tmp_path / "new") == before
 
@@ -192,4 +200,5 @@ def test_a_spec_is_not_root_and_may_gain_nothing_by_default() -> None:
     spec = ContainerSpec("image", "1:2")
     assert spec.security_options == ("no-new-privileges",)
     assert (spec.devices, spec.groups, spec.seccomp) == ((), (), None)
-    assert base.SHIELDED == ("sgx", "direct")
+    shielded = [each.name for each in base.serving(Settings()) if each.mode]
+    assert shielded == ["sgx", "direct"]

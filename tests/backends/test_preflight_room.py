@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 
 from tests.backends.conftest import Docker, in_backend
-from workflow.backends import preflight
+from workflow.backends import base
+from workflow.core.disk import GIB
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import Settings
+from workflow.core.step import problem
+from workflow.steps import train
 
 
 @pytest.mark.usefixtures("docker")
@@ -29,9 +32,10 @@ def test_each_backend_needs_its_own_room(
     docker.images |= {here, "gramine-here"}
 
     def lacking(gib: float) -> list[str]:
-        free["bytes"] = int(gib * preflight.GIB)
-        looks = preflight.making(in_backend(ready, backend), backend)
-        return [line for line in map(preflight.problem, looks) if line]
+        free["bytes"] = int(gib * GIB)
+        chosen = in_backend(ready, backend)
+        looks = base.pick(chosen).making(chosen)
+        return [line for line in map(problem, looks) if line]
 
     assert lacking(needed) == []
     assert f"expected {needed} GiB for" in lacking(needed - 0.1)[-1]
@@ -53,7 +57,7 @@ def test_a_training_needs_room_by_what_it_writes(
         ready, model=replace(ready.model, arch=arch), train=replace(ready.train, method=method)
     )
     free["bytes"] = int((needed_mib + 0.1) * 2**20)
-    preflight.check_training_disk(chosen)
+    train.check_room(chosen)
     free["bytes"] = int((needed_mib - 0.1) * 2**20)
     with pytest.raises(WorkflowError, match=r"B free, expected .* for a training"):
-        preflight.check_training_disk(chosen)
+        train.check_room(chosen)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests import doing
 from tests.backends.conftest import Docker, in_backend
 from tests.gsc.shield_world import pem, write_key
-from workflow.backends import preflight
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import PathText, Settings
-from workflow.gsc import enclaves
-from workflow.steps import pipeline
+from workflow.core.settings import Settings
+from workflow.core.step import problem
+from workflow.core.values import PathText
+from workflow.gsc import checkout, shielded_images, signer_key
 
 
 @pytest.mark.usefixtures("free", "docker")
@@ -25,32 +27,32 @@ def test_images_that_are_made_and_of_today_need_nothing_made(
     write_key(ready.gsc.key, b"no key")
     chosen = in_backend(ready, "sgx")
     with pytest.raises(WorkflowError):
-        pipeline.run_all(chosen)
-    monkeypatch.setattr(enclaves, "runnable", lambda settings, role, backend: ("image", []))
-    pipeline.run_all(chosen)
+        doing.run_all(chosen)
+    monkeypatch.setattr(shielded_images, "runnable", lambda *asked: ("image", []))
+    doing.run_all(chosen)
     assert started == ["download-model"]
     with pytest.raises(WorkflowError):
-        pipeline.run_all(chosen, force=True)
+        doing.run_all(chosen, force=True)
 
 
 @pytest.mark.usefixtures("docker")
 @pytest.mark.parametrize("text", ["", "[]", "Gramine:\n", "Gramine: {Branch: x}\n", "Distro: d\n"])
 def test_a_gramine_that_gsc_compiles_needs_no_image(text: str, ready: Settings) -> None:
     (ready.gsc.dir / "config.yaml").write_text(text)
-    preflight.check_gramine(ready.gsc)
+    checkout.check_gramine(ready.gsc)
 
 
 def test_the_gramine_image_is_the_one_that_gsc_takes(ready: Settings, docker: Docker) -> None:
     docker.images |= {"gramine-here", "another"}
-    preflight.check_gramine(ready.gsc)
-    preflight.check_gramine(replace(ready.gsc, gramine_image="gramine-here"))
+    checkout.check_gramine(ready.gsc)
+    checkout.check_gramine(replace(ready.gsc, gramine_image="gramine-here"))
     with pytest.raises(
         WorkflowError, match=r"names gramine-here, but gsc\.gramine_image is another"
     ):
-        preflight.check_gramine(replace(ready.gsc, gramine_image="another"))
+        checkout.check_gramine(replace(ready.gsc, gramine_image="another"))
     (ready.gsc.dir / "config.yaml").write_text("Gramine: [")
     with pytest.raises(WorkflowError, match="cannot be read; run: inv gsc-setup"):
-        preflight.check_gramine(ready.gsc)
+        checkout.check_gramine(ready.gsc)
 
 
 class Terminal(io.StringIO):
@@ -72,27 +74,27 @@ def test_a_key_with_a_pass_phrase_is_looked_at_as_far_as_can_be(
 ) -> None:
     write_key(ready.gsc.key, pem(signing_key, b"open sesame"))
     with pytest.raises(WorkflowError, match=r"name a file with it: gsc\.passphrase_file"):
-        preflight.check_key(ready.gsc, ready.gsc.key)
+        signer_key.check_key(ready.gsc, ready.gsc.key)
     phrase = tmp_path / "phrase"
     named = replace(ready.gsc, passphrase_file=PathText(phrase))
     for text, said in (("open sesame\n", ""), ("wrong\n", "the pass phrase does not open it")):
         phrase.write_text(text)
-        found = preflight.problem(lambda: preflight.check_key(named, named.key))
+        found = problem(lambda: signer_key.check_key(named, named.key))
         assert found.endswith(said) and bool(found) == bool(said)
     monkeypatch.setattr("sys.stdin", Terminal())
-    preflight.check_key(ready.gsc, ready.gsc.key)  # it is asked for when it is signed with
+    signer_key.check_key(ready.gsc, ready.gsc.key)  # it is asked for when it is signed with
     write_key(ready.gsc.key, b"no key")
     with pytest.raises(WorkflowError, match="is no private key in PEM"):
-        preflight.check_key(ready.gsc, ready.gsc.key)
+        signer_key.check_key(ready.gsc, ready.gsc.key)
 
 
 def test_a_key_that_is_not_here_must_be_one_that_can_be_made(
     ready: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preflight.check_key(ready.gsc, tmp_path / "new" / "folder" / "key.pem")
-    monkeypatch.setattr(preflight.os, "access", lambda path, mode: False)
+    signer_key.check_key(ready.gsc, tmp_path / "new" / "folder" / "key.pem")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(WorkflowError, match=f"cannot be made: {tmp_path} cannot be written"):
-        preflight.check_key(ready.gsc, tmp_path / "new" / "key.pem")
+        signer_key.check_key(ready.gsc, tmp_path / "new" / "key.pem")
 
 
 def test_a_key_that_is_named_and_missing_stops_before_the_first_step(
@@ -100,4 +102,4 @@ def test_a_key_that_is_named_and_missing_stops_before_the_first_step(
 ) -> None:
     typo = replace(ready.gsc, key=tmp_path / "TYPO.pem")
     with pytest.raises(WorkflowError, match=r"no signing key .*/TYPO\.pem; name one that is there"):
-        preflight.check_key(typo, typo.key)
+        signer_key.check_key(typo, typo.key)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.conftest import PROJECT, SOCKETS
-from workflow.backends import run
+from workflow.backends.container import run_container
 from workflow.core.errors import WorkflowError
 from workflow.images.container_spec import ContainerSpec
 
@@ -25,13 +25,13 @@ def test_answers_and_notes_arrive_apart_in_every_backend(
 ) -> None:
     """Gramine sends both on standard output, so answers are marked there."""
     plain = shell(tiny_image, "echo bees 0.9; echo working >&2")
-    assert run.run_container(plain, "docker") == 0
+    assert run_container(plain, is_shielded=False) == 0
     assert capfd.readouterr() == ("bees 0.9\n", "working\n")
     marked = shell(tiny_image, "echo working; echo '::answer bees 0.9'")
     for backend in ("direct", "sgx"):
-        assert run.run_container(marked, backend) == 0
+        assert run_container(marked, is_shielded=backend != "docker") == 0
         assert capfd.readouterr() == ("bees 0.9\n", "working\n")
-    run.run_container(marked, "direct", quiet=True)
+    run_container(marked, is_shielded=True, quiet=True)
     assert capfd.readouterr() == ("", "working\n")
 
 
@@ -40,21 +40,26 @@ def test_progress_is_drawn_and_not_printed(
 ) -> None:
     line = '::progress {"label": "epoch 1/2 train", "done": 1, "total": 2}'
     for backend, stream in (("docker", " >&2"), ("direct", "")):
-        assert run.run_container(shell(tiny_image, f"echo '{line}'{stream}"), backend) == 0
+        assert (
+            run_container(
+                shell(tiny_image, f"echo '{line}'{stream}"), is_shielded=backend != "docker"
+            )
+            == 0
+        )
         assert capfd.readouterr() == ("", "")
 
 
 def test_a_scripts_own_error_and_status_are_kept(tiny_image: str) -> None:
     script = "echo 'error: no images in /in/x' >&2; exit 1"
     with pytest.raises(WorkflowError) as caught:
-        run.run_container(shell(tiny_image, script), "docker")
+        run_container(shell(tiny_image, script), is_shielded=False)
     assert (caught.value.message, caught.value.code) == ("no images in /in/x", 1)
 
 
 def test_gramines_error_is_explained_and_its_status_kept(tiny_image: str) -> None:
     script = "echo 'error: Cannot open /dev/sgx_enclave (ENOENT).'; exit 254"
     with pytest.raises(WorkflowError) as caught:
-        run.run_container(shell(tiny_image, script), "sgx")
+        run_container(shell(tiny_image, script), is_shielded=True)
     assert caught.value.code == 254
     assert str(caught.value.message).startswith(
         "Cannot open /dev/sgx_enclave (ENOENT); the container has no SGX device"
@@ -81,7 +86,7 @@ def test_a_changed_measured_file_is_named_however_the_script_bore_it(
     lines = [NOISE, *(CHANGED % f"/app/{name}" for name in "aabcda"), NOISE]
     script = "".join(f'echo "{line}"; ' for line in lines) + end
     with pytest.raises(WorkflowError) as caught:
-        run.run_container(shell(tiny_image, script), "direct")
+        run_container(shell(tiny_image, script), is_shielded=True)
     assert caught.value.message == (
         f"{tiny_image}: changed since it was measured, and refused: /app/a, /app/b, /app/c and "
         f"1 more; {AGAIN}"
@@ -94,7 +99,7 @@ def test_a_changed_measured_file_is_named_where_the_script_did_without(
 ) -> None:
     """As Python does without a ``.pyc``: it reads the source."""
     script = f'echo "{CHANGED % "/x.pyc"}"'
-    assert run.run_container(shell(tiny_image, script), "direct") == 0
+    assert run_container(shell(tiny_image, script), is_shielded=True) == 0
     said = f"{tiny_image}: changed since it was measured, and refused: /x.pyc; {AGAIN}\n"
     assert capfd.readouterr().err == said
 
@@ -113,22 +118,22 @@ def test_an_end_without_a_word_is_described(
     # As its own parent: what is process 1 in a container takes no signal from within.
     spec = shell(tiny_image, f"sh -c '{script}'; exit $?")
     if code is None:
-        assert run.run_container(spec, "docker") == 1
+        assert run_container(spec, is_shielded=False) == 1
         return
     with pytest.raises(WorkflowError) as caught:
-        run.run_container(spec, "docker")
+        run_container(spec, is_shielded=False)
     assert (caught.value.message, caught.value.code) == (f"{tiny_image} {said}", code)
 
 
 def test_ctrl_c_is_one_line_and_130(tiny_image: str) -> None:
     code = f"""
 import sys
-from workflow.backends import run
+from workflow.backends.container import run_container
 from workflow.images.container_spec import ContainerSpec
 from workflow.core.errors import WorkflowError
 spec = ContainerSpec({tiny_image!r}, "1:1", ("/bin/sh", "-c", "echo up; exec sleep 60"))
 try:
-    run.run_container(spec, "docker")
+    run_container(spec, is_shielded=False)
 except WorkflowError as error:
     print(error.message, flush=True)
     sys.exit(error.code)

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import PROGRAM, PROJECT
 from workflow.core import console, shell
 from workflow.core.errors import WorkflowError
-from workflow.core.task import Step
+from workflow.core.task import Task
 
 NAME = "Bienen-Gr\xf6\xdfe \u8702 \U0001f41d.jpg"
 ROOMS = ("workflow", "converters", "benchmarks", "pytorch_common", "pytorch_train", "pytorch_infer")
@@ -152,9 +152,9 @@ def test_a_decoding_error_is_a_bug_and_keeps_its_traceback() -> None:
         b"\xff".decode("ascii")
 
     with pytest.raises(UnicodeDecodeError):
-        Step(broken)(Context())
+        Task(broken)(Context())
     with pytest.raises(WorkflowError, match="lacks letters"):
-        Step(lambda ctx: NAME.encode("ascii"))(Context())
+        Task(lambda ctx: NAME.encode("ascii"))(Context())
 
 
 def test_what_a_program_prints_is_taken_in_any_encoding() -> None:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import doing
 from tests.assets.test_dataset import small, zipped  # noqa: F401 - a fixture
 from tests.conftest import PROJECT
 from tests.steps.test_training import hand_made
-from workflow.assets import dataset, handover, pretrained
-from workflow.backends import run
+from workflow.backends import native, train_job
 from workflow.core import configuration, ownership
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import Settings, Source
-from workflow.gsc import checkout
-from workflow.steps import classification, pipeline, training
-from workflow.tools import report
+from workflow.core.settings import Settings
+from workflow.core.step import perform
+from workflow.core.values import Source
+from workflow.steps import copy_net
+from workflow.steps.classify import Classify
+from workflow.steps.download_model import DownloadModel
+from workflow.steps.fetch_hymenoptera import FetchHymenoptera
+from workflow.tools.gsc_setup import GscSetup
+from workflow.tools.report import Report
 
 PATHS = [
     f"{section}.{key}"
@@ -52,25 +58,26 @@ def scripts_that_write(monkeypatch: pytest.MonkeyPatch) -> None:
             return 0
         out.mkdir(parents=True, exist_ok=True)
         trained, found = ("net.pt", "history.json", "record.json"), ("result.txt", "result.json")
-        for name in trained if script.endswith("train.py") else found:
+        for name in trained if script.name == "train.py" else found:
             (out / name).write_text('{"schema": "enclave-finetune/made"}')
         return 0
 
-    monkeypatch.setattr(run, "run_native", run_native)
+    for module in (native, copy_net):
+        monkeypatch.setattr(module, "run_native", run_native)
 
 
 def work(settings: Settings) -> Sequence[Callable[[], Any]]:
     """Return every way in which a task writes to, or deletes in, the folders of the settings."""
     return (
-        lambda: handover.copy_net(settings),
-        lambda: dataset.fetch(settings.data),
-        lambda: pretrained.download(settings, force=True),
-        lambda: training.train(settings),
-        lambda: training.train(settings, resume=True),
-        lambda: classification.classify(settings, ["bee.jpg"]),
-        lambda: classification.clean_result(settings.infer),
-        lambda: report.write_report(settings),
-        lambda: checkout.setup(settings),
+        lambda: doing.copy_net(settings),
+        lambda: perform(FetchHymenoptera(settings)),
+        lambda: perform(DownloadModel(settings, again=True)),
+        lambda: doing.train(settings),
+        lambda: doing.train(settings, resume=True),
+        lambda: doing.classify(settings, ["bee.jpg"]),
+        lambda: doing.clean_result(settings),
+        lambda: perform(Report(settings, partial(Classify, quiet=True))),
+        lambda: perform(GscSetup(settings)),
     )
 
 
@@ -181,18 +188,18 @@ def test_a_run_does_not_write_into_its_own_data_set(
     for out in (tiny_data, tiny_data / "train" / "runs"):
         chosen = replace(tiny_settings, train=replace(tiny_settings.train, out=out))
         with pytest.raises(WorkflowError, match=rf"^train\.out: {out} lies in the data set"):
-            training.train(chosen)
+            doing.train(chosen)
     assert contents(tiny_data) == before
 
 
 def test_a_comparison_sees_a_persons_file_before_the_first_training(
     tiny_settings: Settings, scripts_that_write: None
 ) -> None:
-    mine = tiny_settings.train.out / training.SCRATCH_FOLDER / "net.pt"
+    mine = tiny_settings.train.out / train_job.SCRATCH_FOLDER / "net.pt"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     with pytest.raises(WorkflowError, match="no task made it"):
-        training.train(tiny_settings, compare_scratch=True)
+        doing.train(tiny_settings, compare_scratch=True)
     assert not (tiny_settings.train.out / "net.pt").exists()
     assert mine.read_text() == "mine"
 
@@ -204,5 +211,5 @@ def test_all_sees_a_persons_images_in_the_way_before_its_first_step(
     archive.touch()
     data = replace(tiny_settings.data, dir=full, source=Source(archive))
     with pytest.raises(WorkflowError, match="not a task's alone"):
-        pipeline.run_all(replace(tiny_settings, data=data))
+        doing.run_all(replace(tiny_settings, data=data))
     assert "[1/" not in capsys.readouterr().err

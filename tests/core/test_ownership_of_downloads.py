@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import doing
 from tests.assets.test_dataset import small, zipped  # noqa: F401 - a fixture
 from tests.conftest import paint
 from workflow.assets import dataset, pretrained
@@ -19,14 +20,14 @@ def test_the_data_set_replaces_itself_and_nothing_else(small: Path, tmp_path: Pa
     archive = zipped(small)
     target = tmp_path / "data"
     settings = replace(Settings().data, dir=target, source=str(archive))
-    dataset.fetch(settings)
+    doing.fetch(settings)
     (target / "val" / "ants" / "one photo.png").unlink()
     (target / ".DS_Store").touch()
-    dataset.fetch(settings)  # a part of it, and litter
+    doing.fetch(settings)  # a part of it, and litter
     assert dataset.differences(target) == []
     paint(target / "train" / "cats" / "mine.png", (1, 2, 3), 1)
     with pytest.raises(WorkflowError) as caught:
-        dataset.fetch(settings, force=True)
+        doing.fetch(settings, force=True)
     assert caught.value.message == (
         f"{target} is not a task's alone (train/cats/mine.png), so it is not replaced; "
         f"name a free place, as in INVOKE_DATA_DIR={target}-2"
@@ -39,11 +40,11 @@ def test_a_changed_image_elsewhere_than_in_the_project_may_be_a_persons(
     tmp_path: Path,
 ) -> None:
     settings = replace(Settings().data, dir=tmp_path / "data", source=str(zipped(small)))
-    dataset.fetch(settings)
+    doing.fetch(settings)
     mine = settings.dir / "val" / "ants" / "one photo.png"
     mine.write_bytes(b"cropped by hand")
     with pytest.raises(WorkflowError, match="not a task's alone"):
-        dataset.fetch(settings)
+        doing.fetch(settings)
     assert mine.read_bytes() == b"cropped by hand"
 
 
@@ -56,7 +57,7 @@ def test_what_is_no_folder_is_not_replaced(kind: str, small: Path, tmp_path: Pat
     else:
         place.write_text("precious")
     with pytest.raises(WorkflowError, match=r"is not replaced|is none"):
-        dataset.fetch(replace(Settings().data, dir=place, source=str(zipped(small))))
+        doing.fetch(replace(Settings().data, dir=place, source=str(zipped(small))))
     assert place.is_symlink() == (kind == "link")
     assert place.is_dir() or place.read_text() == "precious"
 
@@ -76,7 +77,7 @@ def test_a_persons_zip_is_kept(
     target = archive.with_name("photos")
     source = str(archive) if is_named else ""
     try:
-        dataset.fetch(replace(Settings().data, dir=target, source=source))
+        doing.fetch(replace(Settings().data, dir=target, source=source))
         assert is_sound
     except WorkflowError as error:
         assert not is_sound
@@ -95,9 +96,9 @@ def test_weights_of_another_content_are_replaced_in_the_project_alone(
     own = pretrained.official_file(settings)
     own.write_text("mine")
     with pytest.raises(WorkflowError, match="no task made it; move it away"):
-        pretrained.download(settings)
+        doing.download(settings)
     assert own.read_text() == "mine"
     monkeypatch.setattr(pretrained, "MODELS", tmp_path)
     with pytest.raises(WorkflowError, match="no such file"):
-        pretrained.download(settings, force=True)
+        doing.download(settings, force=True)
     assert own.read_text() == "mine"  # only a whole download takes its place

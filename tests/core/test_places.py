@@ -21,7 +21,7 @@ from pytorch_common.network import build_network
 from pytorch_common.preprocess import preprocessing
 from tests.conftest import PROJECT, paint
 from workflow.core.errors import WorkflowError
-from workflow.core.task import Step
+from workflow.core.task import Task
 
 STRANGER = 12345
 """A user without a name, whose the closed folders are where the tests run as root."""
@@ -142,7 +142,7 @@ def test_another_users_folder_is_one_line_with_owner_and_mend(
 
 @pytest.mark.parametrize("name", tasks.ns.task_names)
 def test_every_task_has_it(name: str) -> None:
-    assert isinstance(tasks.ns[name], Step)
+    assert isinstance(tasks.ns[name], Task)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_every_task_has_it(name: str) -> None:
 )
 def test_a_place_that_does_not_serve_is_one_line(error: OSError, line: str) -> None:
     with pytest.raises(WorkflowError) as caught:
-        Step(lambda ctx: _raise(error))(_context())
+        Task(lambda ctx: _raise(error))(_context())
     assert caught.value.message.startswith(line)
     assert "\n" not in caught.value.message
 
@@ -194,7 +194,7 @@ def test_a_place_that_does_not_serve_is_one_line(error: OSError, line: str) -> N
 )
 def test_a_bug_keeps_its_traceback(error: OSError) -> None:
     with pytest.raises(OSError) as caught:
-        Step(lambda ctx: _raise(error))(_context())
+        Task(lambda ctx: _raise(error))(_context())
     assert caught.value is error
 
 

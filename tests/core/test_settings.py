@@ -9,7 +9,8 @@ import pytest
 from workflow.core import config_files, configuration, settings
 from workflow.core.configuration import read
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import PROJECT, PathText, Settings
+from workflow.core.settings import PROJECT, Settings
+from workflow.core.values import PathText
 
 
 @pytest.fixture(autouse=True)

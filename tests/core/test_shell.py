@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
-from workflow.backends import run
+from workflow.backends import native
 from workflow.core import shell
 from workflow.core.errors import WorkflowError
 
@@ -98,13 +98,13 @@ def test_a_scripts_own_error_and_status_are_kept(
 ) -> None:
     code = "print('working', file=sys.stderr); print('error: no such net', file=sys.stderr)"
     with pytest.raises(WorkflowError) as caught:
-        run.run_native(script(tmp_path, code + "; sys.exit(5)"), [])
+        native.run_native(Path(script(tmp_path, code + "; sys.exit(5)")), [])
     assert (caught.value.message, caught.value.code) == ("no such net", 5)
     assert capfd.readouterr().err == "working\n"
 
 
 def test_a_traceback_is_shown_whole(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run.run_native(script(tmp_path, "raise ValueError('a bug')"), []) == 1
+    assert native.run_native(Path(script(tmp_path, "raise ValueError('a bug')")), []) == 1
     err = capfd.readouterr().err
     assert "Traceback (most recent call last):" in err
     assert "ValueError: a bug" in err
@@ -113,7 +113,7 @@ def test_a_traceback_is_shown_whole(tmp_path: Path, capfd: pytest.CaptureFixture
 def test_a_run_that_is_killed_says_so_with_137(tmp_path: Path) -> None:
     path = script(tmp_path, "import signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(WorkflowError) as caught:
-        run.run_native(path, [])
+        native.run_native(Path(path), [])
     assert caught.value.message == "script.py was killed from outside (status 137)"
     assert caught.value.code == 137
 
@@ -126,7 +126,8 @@ def test_a_reader_who_has_gone_ends_a_program_without_a_word(tmp_path: Path) -> 
     )
     codes = [
         "from workflow.core.console import answer; answer('x')",
-        f"from workflow.backends import run; run.run_native({by_script!r}, [])",
+        f"from pathlib import Path; from workflow.backends.native import run_native; "
+        f"run_native(Path({by_script!r}), [])",
     ]
     for code in codes:
         reading, writing = os.pipe()
@@ -139,7 +140,7 @@ def test_a_reader_who_has_gone_ends_a_program_without_a_word(tmp_path: Path) -> 
 def test_a_run_that_is_interrupted_says_so_with_130(tmp_path: Path) -> None:
     path = script(tmp_path, "import signal; os.kill(os.getppid(), signal.SIGINT); signal.pause()")
     with pytest.raises(WorkflowError) as caught:
-        run.run_native(path, [])
+        native.run_native(Path(path), [])
     assert (caught.value.message, caught.value.code) == ("interrupted", 130)
 
 
@@ -150,7 +151,7 @@ def test_a_native_run_sees_no_option_of_an_image_and_no_other_python(
         monkeypatch.setenv(name, "99")
     code = "print(sorted(n for n in os.environ if n.startswith(('TRAIN', 'INFER', 'RUN_', 'K'))))"
     code += "; print(os.environ['RUN_BACKEND'], os.environ['PYTHONPATH'])"
-    assert run.run_native(script(tmp_path, code), []) == 0
+    assert native.run_native(Path(script(tmp_path, code)), []) == 0
     first, second = capfd.readouterr().out.splitlines()
     assert first == "['KEPT', 'RUN_BACKEND', 'RUN_PROGRESS']"
     assert second == f"native {PROJECT}"
@@ -166,5 +167,5 @@ for _ in Progress().follow(range(3), "epoch 1/2 train"):
     pass
 print("epoch 1/2 done", file=sys.stderr)
 """
-    assert run.run_native(script(tmp_path, code), []) == 0
+    assert native.run_native(Path(script(tmp_path, code)), []) == 0
     assert capfd.readouterr().err == "epoch 1/2 done\n"

@@ -14,11 +14,11 @@ import torch
 
 from pytorch_common import contract
 from pytorch_common.network import build_network
+from tests import doing
 from tests.conftest import PROJECT
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import Settings
-from workflow.images import building
-from workflow.steps import training
+from workflow.images import currency
 
 
 @pytest.mark.parametrize("method", ["feature-extract", "full", "scratch"])
@@ -87,7 +87,7 @@ def test_the_host_refuses_it_before_a_run_and_before_an_image(tiny_settings: Set
         train=replace(tiny_settings.train, batch_size=11),
     )
     with pytest.raises(WorkflowError, match="take --batch-size 10 or 12"):
-        training.train(chosen)
+        doing.train(chosen)
     with pytest.raises(WorkflowError, match="take --batch-size 10 or 12"):
-        building.app_build(chosen, "train")
+        currency.app_build(chosen, "train")
     assert not chosen.train.out.exists()

@@ -21,11 +21,11 @@ from pytorch_common.files import sha256_file
 from pytorch_train.labelled import find_images
 from pytorch_train.loop import Course, Data, fine_tune
 from pytorch_train.resume import Checkpoints
+from tests import doing
 from tests.conftest import PROJECT
 from tests.enclave.train_script import command, train
-from workflow.assets import handover
+from workflow.assets import trained
 from workflow.core.settings import Settings
-from workflow.steps import training
 
 RUN = {"seed": 0, "data": "abc"}
 EPOCHS = 8
@@ -194,10 +194,10 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
 def test_resume_reaches_the_script_and_a_run_that_ended_is_left_as_it_is(
     tiny_settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    training.train(tiny_settings, resume=True)
+    doing.train(tiny_settings, resume=True)
     assert "no checkpoint here; training from the beginning" in capfd.readouterr().err
-    training.train(tiny_settings, resume=True)
+    doing.train(tiny_settings, resume=True)
     assert "already trained with these settings, verified" in capfd.readouterr().err
-    training.train(tiny_settings, resume=True, compare_scratch=True)
-    record = handover.read_record(tmp_path / "train" / "scratch")
+    doing.train(tiny_settings, resume=True, compare_scratch=True)
+    record = trained.read_record(tmp_path / "train" / "scratch")
     assert record["settings"]["method"] == "scratch"

@@ -14,7 +14,7 @@ from pytorch_common.errors import RunError
 from pytorch_common.files import LFS_POINTER
 from pytorch_common.images import ImageError, read_image
 from pytorch_common.network import StateDict, build_network, load_strictly
-from workflow.assets import handover, pins, pretrained
+from workflow.assets import pins, pretrained, trained
 from workflow.assets.download import Asset, verify
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import ModelSettings, Settings
@@ -135,4 +135,4 @@ def test_a_git_lfs_pointer_is_named_wherever_a_file_is_read(tmp_path: Path) -> N
     ):
         verify(path, asset)
     with pytest.raises(WorkflowError, match=r"is a Git LFS pointer: the record says"):
-        handover.check_net(path, {"digests": {"net": "0" * 64}})
+        trained.check_net(path, {"digests": {"net": "0" * 64}})

@@ -16,8 +16,8 @@ from pytorch_infer.pytorchexample import images_below
 from pytorch_train.labelled import find_images
 from tests.conftest import paint
 from workflow.assets import dataset
+from workflow.backends.classify_job import staged
 from workflow.backends.script_lines import ScriptLines
-from workflow.images.staging import staged
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests import doing
 from tests.gsc import gsc_stand_in
 from workflow.core.settings import GscSettings, ImageSettings, MachineSettings, Settings
-from workflow.gsc import commands, enclaves, manifest, shielding, signatures
+from workflow.gsc import graminize, manifest, measurement, modes, sign_image
+from workflow.gsc.modes import MODES
 from workflow.images import daemon
 from workflow.images.build_spec import CONTEXT_LABEL, image_name
 from workflow.images.daemon import Image
@@ -49,8 +51,8 @@ class World:
     def shield(self, mode: str = "sgx", role: str = "train", **changes: object) -> Settings:
         """Do gsc-build and sign with changed GSC settings, and return these."""
         settings = self.changed(**changes)
-        shielding.build(settings, mode, [role])
-        signatures.sign(settings, mode, [role])
+        doing.gsc_build(settings, mode, [role])
+        doing.sign(settings, mode, [role])
         return settings
 
     def changed(self, **changes: object) -> Settings:
@@ -59,13 +61,13 @@ class World:
         return replace(self.settings, gsc=checkout)
 
     def name(self, mode: str = "sgx", role: str = "train") -> str:
-        return commands.app_name(image_name(self.settings, role), mode)
+        return MODES[mode].app_name(image_name(self.settings, role))
 
     def unsigned(self, mode: str = "sgx", role: str = "train") -> Image | None:
-        return daemon.find_image(commands.unsigned_name(self.name(mode, role)))
+        return daemon.find_image(modes.unsigned_name(self.name(mode, role)))
 
     def signed(self, mode: str = "sgx", role: str = "train") -> Image | None:
-        return daemon.find_image(commands.signed_name(self.name(mode, role)))
+        return daemon.find_image(modes.signed_name(self.name(mode, role)))
 
     def calls(self) -> list[str]:
         """Return what GSC was called with since the last time."""
@@ -112,12 +114,13 @@ def world(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest, "MANIFESTS", manifests)
         patch.setattr(manifest, "FINISH", manifests / "finish.toml")
-        patch.setattr(shielding, "SETTLED", folder / "out" / "gsc")
-        patch.setattr(signatures, "SETTLED", folder / "out" / "gsc")
-        patch.setattr(enclaves, "MEASUREMENTS", folder / "out" / "measurements")
-        patch.setattr(signatures, "PROJECT", folder)
+        patch.setattr(graminize, "SETTLED", folder / "out" / "gsc")
+        patch.setattr(sign_image, "SETTLED", folder / "out" / "gsc")
+        patch.setattr(measurement, "MEASUREMENTS", folder / "out" / "measurements")
+        test_key = folder / "out" / "direct-test-key.pem"
+        patch.setitem(modes.MODES, "direct", replace(modes.DIRECT, key=test_key))
         yield World(settings, tiny_image, manifests, folder)
     for name in names:
         for app in (name, f"{name}:direct"):
-            for image in (commands.signed_name(app), commands.unsigned_name(app), app):
+            for image in (modes.signed_name(app), modes.unsigned_name(app), app):
                 daemon.remove_image(image)

@@ -11,22 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.gsc import gsc_stand_in
+from tests import doing
 from tests.conftest import PROJECT
-from workflow.backends import base
+from tests.gsc import gsc_stand_in
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import GscSettings, Settings
 from workflow.gsc import checkout, commands
-from workflow.tools import doctor_shielded
+from workflow.gsc.commands import DIALECTS
+from workflow.tools import doctor_shielded, gsc_setup
 
 
 @pytest.fixture
 def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Have a repository in GSC's place; return its commit, which is the pinned one."""
     commit = gsc_stand_in.install(tmp_path / "upstream")
-    monkeypatch.setattr(commands, "REPOSITORY", str(tmp_path / "upstream"))
-    monkeypatch.setattr(commands, "COMMIT", commit)
-    monkeypatch.setattr(checkout, "fetch", lambda *asset, source: None)
+    here = replace(DIALECTS["gramine"], repository=str(tmp_path / "upstream"), commit=commit)
+    monkeypatch.setitem(DIALECTS, "gramine", here)
+    monkeypatch.setattr(gsc_setup, "fetch", lambda *asset, source: None)
     return commit
 
 
@@ -44,7 +45,7 @@ def git(folder: Path, *words: str) -> str:
 
 def setup_says(settings: Settings) -> str:
     with pytest.raises(WorkflowError) as caught:
-        checkout.setup(settings)
+        doing.gsc_setup(settings)
     said = str(caught.value.message)
     assert "\n" not in said
     return said
@@ -53,9 +54,9 @@ def setup_says(settings: Settings) -> str:
 def test_a_checkout_is_made_whole_and_then_left_alone(upstream: str, settings: Settings) -> None:
     settings.gsc.dir.mkdir()
     for _ in range(2):
-        checkout.setup(settings)
+        doing.gsc_setup(settings)
         assert checkout.version(settings.gsc) == upstream
-        assert base.gsc_problem(settings.gsc) == ""
+        assert checkout.gsc_problem(settings.gsc) == ""
         assert doctor_shielded.gsc_check(settings).state == "ok"
     assert sorted(path.name for path in settings.gsc.dir.parent.iterdir()) == ["gsc", "upstream"]
 
@@ -64,7 +65,7 @@ def test_a_checkout_is_made_whole_and_then_left_alone(upstream: str, settings: S
 def test_another_gsc_is_refused_with_both_versions_until_it_is_asked_for_by_name(
     how: str, upstream: str, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkout.setup(settings)
+    doing.gsc_setup(settings)
     folder = settings.gsc.dir
     if how == "newer":
         git(folder, "commit", "--allow-empty", "-m", "newer")
@@ -99,7 +100,7 @@ def test_another_gsc_is_refused_with_both_versions_until_it_is_asked_for_by_name
 def test_a_part_of_a_commit_names_it_and_a_copy_is_not_taken_for_what_is_above_it(
     upstream: str, settings: Settings
 ) -> None:
-    checkout.setup(replace(settings, gsc=replace(settings.gsc, commit=upstream[:7])))
+    doing.gsc_setup(replace(settings, gsc=replace(settings.gsc, commit=upstream[:7])))
     assert commands.untried(replace(settings.gsc, commit=upstream[:7])) == ""
     with pytest.raises(WorkflowError, match=r"gsc\.commit: expected a commit's hash, got 'v1\.9'"):
         Settings(gsc=GscSettings(commit="v1.9"))
@@ -123,7 +124,8 @@ def test_a_folder_with_something_else_in_it_is_never_touched(
 def test_a_clone_that_fails_is_one_line_and_leaves_nothing(
     upstream: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "REPOSITORY", "/nonexistent")
+    nowhere = replace(DIALECTS["gramine"], repository="/nonexistent")
+    monkeypatch.setitem(DIALECTS, "gramine", nowhere)
     said = setup_says(settings)
     assert said.startswith("git clone --quiet /nonexistent failed (exit status 128), its lines ")
     assert said.endswith(
@@ -175,5 +177,5 @@ def test_an_image_to_take_gramine_from_is_looked_for(
         "are, and without --gramine-image inv gsc-build makes one"
     )
     assert not settings.gsc.dir.exists()
-    checkout.setup(replace(named, gsc=replace(named.gsc, gramine_image=tiny_image)))
+    doing.gsc_setup(replace(named, gsc=replace(named.gsc, gramine_image=tiny_image)))
     assert f'Image: "{tiny_image}"' in (settings.gsc.dir / "config.yaml").read_text()

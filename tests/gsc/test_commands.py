@@ -11,11 +11,14 @@ import tomli
 import yaml
 
 from tests.conftest import PROJECT
-from workflow.backends import base, run
+from workflow.backends import graphene
+from workflow.backends.gramine import AESM_SOCKET
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import GRAPHENE, GscSettings, Settings
-from workflow.gsc import commands, enclaves, shielding
-from workflow.images.container_spec import Device, Mount
+from workflow.core.settings import GscSettings, Settings
+from workflow.core.values import GRAPHENE
+from workflow.gsc import commands, graminize, measurement, modes
+from workflow.gsc.modes import DIRECT, MODES, SGX
+from workflow.images.container_spec import ContainerSpec, Device, Mount
 
 OLD = GscSettings(dir=Path("/src/graphene/Tools/gsc"), dialect=GRAPHENE)
 INFO = """mr_enclave = "7826b61c0b753b38d4bcfcfe0e4777755e3fd66cb541088f79974b70f012014b"
@@ -49,7 +52,7 @@ debug = false
 def test_building_as_the_documentation_types_it(
     checkout: GscSettings, mode: str, expected: str
 ) -> None:
-    command = commands.build_command(checkout, "pytorch_train", Path("m.manifest"), mode)
+    command = commands.build_command(checkout, "pytorch_train", Path("m.manifest"), MODES[mode])
     assert " ".join(command) == expected
 
 
@@ -60,15 +63,15 @@ def test_signing_and_looking_as_the_documentation_types_it() -> None:
 
 
 def test_a_pass_phrase_never_gets_near_a_command_line() -> None:
-    assert list(inspect.signature(commands.sign_command).parameters) == ["image", "key"]
+    assert list(inspect.signature(commands.sign_command).parameters) == ["app", "key"]
     assert not any(word.startswith("-") for word in commands.sign_command("x", Path("k")))
 
 
 def test_image_names_are_gscs_and_direct_mode_has_a_tag_of_its_own() -> None:
-    assert commands.app_name("pytorch", "sgx") == "pytorch"
-    assert commands.app_name("pytorch", "direct") == "pytorch:direct"
-    assert commands.signed_name("pytorch:direct") == "gsc-pytorch:direct"
-    assert commands.unsigned_name("pytorch:direct") == "gsc-pytorch:direct-unsigned"
+    assert SGX.app_name("pytorch") == "pytorch"
+    assert DIRECT.app_name("pytorch") == "pytorch:direct"
+    assert modes.signed_name("pytorch:direct") == "gsc-pytorch:direct"
+    assert modes.unsigned_name("pytorch:direct") == "gsc-pytorch:direct-unsigned"
 
 
 def test_gsc_is_cloned_at_a_pinned_commit() -> None:
@@ -120,7 +123,7 @@ def test_the_configuration_of_old_graphene_has_its_two_sections() -> None:
 def test_the_manifests_of_old_graphene_are_in_its_syntax(role: str) -> None:
     from workflow.gsc import manifest
 
-    path = manifest.user_manifest(role, GRAPHENE)
+    path = manifest.user_manifest(OLD, role)
     assert path.parent == PROJECT / "manifests" / "graphene"
     content = tomli.loads(path.read_text())
     assert content["sgx"]["thread_num"] == 32
@@ -135,23 +138,24 @@ def test_the_manifests_of_old_graphene_are_in_its_syntax(role: str) -> None:
 def test_old_graphene_runs_with_its_devices_or_its_variable() -> None:
     settings = Settings(gsc=OLD)
     direct, sgx = (
-        run.container_spec(settings, backend, "gsc-x", user="1:1") for backend in ("direct", "sgx")
+        backend.adapted(ContainerSpec("gsc-x", "1:1"), settings)
+        for backend in graphene.BACKENDS[::-1]
     )
     assert (dict(direct.environment), direct.devices) == ({"GSC_PAL": "Linux"}, ())
     assert sgx.devices == (Device("/dev/gsgx", "/dev/gsgx"), Device("/dev/isgx", "/dev/isgx"))
-    assert sgx.mounts == (Mount(Path(run.AESM_SOCKET), run.AESM_SOCKET),)
-    assert base.GRAPHENE_DEVICES == ("/dev/gsgx", "/dev/isgx")
+    assert sgx.mounts == (Mount(Path(AESM_SOCKET), AESM_SOCKET),)
+    assert graphene.DEVICES == ("/dev/gsgx", "/dev/isgx")
 
 
 def test_by_hand_old_graphenes_image_is_not_settled() -> None:
     """Its manifest has another syntax, and takes allowed files itself."""
-    lines = shielding.build_lines(Settings(gsc=OLD), "direct", "train")
-    assert not any("workflow.gsc.settle" in line for line in lines)
+    lines = graminize.graminize_lines(Settings(gsc=OLD), DIRECT, "train")
+    assert not any("workflow.gsc.manifest" in line for line in lines)
     assert any("./gsc build --rm -L pytorch_train:direct " in line for line in lines)
 
 
 def test_a_measurement_is_read() -> None:
-    measured = commands.parse_info("gsc-x", INFO)
+    measured = measurement.parse_info("gsc-x", INFO)
     assert (measured.image, measured.isv_prod_id, measured.debug) == ("gsc-x", 1, False)
     assert measured.mr_enclave.startswith("7826b61c")
     assert measured.sealing() == {
@@ -166,10 +170,10 @@ def test_a_measurement_is_read() -> None:
 
 
 def test_two_measurements_differ_in_what_sealing_depends_on_or_not_at_all() -> None:
-    one = commands.parse_info("gsc-x", INFO)
+    one = measurement.parse_info("gsc-x", INFO)
     other = replace(one, image="gsc-y", mr_enclave="0" * 64, date="2027-01-01")
-    assert enclaves.sealing_differences(one, other) == []
-    assert enclaves.sealing_differences(one, replace(other, isv_svn=3, debug=True)) == [
+    assert measurement.sealing_differences(one, other) == []
+    assert measurement.sealing_differences(one, replace(other, isv_svn=3, debug=True)) == [
         *("isv_svn 2 and 3", "debug False and True")
     ]
 
@@ -185,5 +189,5 @@ def test_two_measurements_differ_in_what_sealing_depends_on_or_not_at_all() -> N
 )
 def test_what_is_no_measurement_is_shown(text: str, got: str) -> None:
     with pytest.raises(WorkflowError) as caught:
-        commands.parse_info("gsc-x", text)
+        measurement.parse_info("gsc-x", text)
     assert caught.value.message.startswith(f"gsc info-image gsc-x: expected TOML, got: {got}")

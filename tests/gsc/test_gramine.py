@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workflow.gsc import gramine
+from workflow.gsc import failures
 
 TOO_LARGE = "the enclave does not fit into this machine's EPC"
 AESM = "the AESM service does not answer"
@@ -82,14 +82,14 @@ EXPLAINED = [
 
 @pytest.mark.parametrize(("error", "advice"), EXPLAINED)
 def test_a_known_error_keeps_its_words_and_says_what_to_do(error: str, advice: str) -> None:
-    said = gramine.explained(error)
+    said = failures.explained(error)
     assert said.startswith(error.rstrip(".") + "; ")
     assert advice in said.removeprefix(error.rstrip("."))
     assert "\n" not in said
 
 
 def test_an_unknown_error_stays_as_it_is() -> None:
-    assert gramine.explained("no images in /in/x") == "no images in /in/x"
+    assert failures.explained("no images in /in/x") == "no images in /in/x"
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_an_unknown_error_stays_as_it_is() -> None:
     ],
 )
 def test_an_end_without_a_word_is_described(status: int, out_of_memory: bool, said: str) -> None:
-    assert gramine.ended("gsc-x", status, out_of_memory=out_of_memory) == said
+    assert failures.ended("gsc-x", status, out_of_memory=out_of_memory) == said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workflow.gsc import commands
+from workflow.gsc import failures
 
 KEY = "give --key an RSA key of 3072 bits with exponent 3: openssl genrsa -3 -out KEY 3072"
 BUILT = "Failed to build unsigned graminized Docker image `gsc-x-unsigned`."
@@ -132,7 +132,7 @@ FAILURES: list[tuple[list[str], str]] = [
 
 @pytest.mark.parametrize(("lines", "said"), FAILURES)
 def test_every_known_failure_is_one_line_with_what_to_do(lines: list[str], said: str) -> None:
-    assert commands.failure(lines) == said
+    assert failures.failure(lines) == said
     assert "\n" not in said
     assert "`" not in said
 
@@ -147,9 +147,9 @@ def test_every_known_failure_is_one_line_with_what_to_do(lines: list[str], said:
     ],
 )
 def test_an_old_image_that_gsc_kept_is_noticed(line: str, kept: bool) -> None:
-    assert commands.is_already_there(["Step 1/2 : FROM x", line]) is kept
+    assert failures.is_already_there(["Step 1/2 : FROM x", line]) is kept
 
 
 def test_a_kept_image_says_why() -> None:
-    said = commands.failure(["Final graminized image `gsc-x` already exists."])
+    said = failures.failure(["Final graminized image `gsc-x` already exists."])
     assert said.startswith("Final graminized image gsc-x already exists; GSC keeps")

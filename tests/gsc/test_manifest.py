@@ -13,7 +13,9 @@ import tomli
 
 from tests.conftest import PROJECT
 from workflow.core.errors import WorkflowError
+from workflow.core.settings import GscSettings
 from workflow.gsc import manifest
+from workflow.gsc.modes import DIRECT, MODES, SGX
 
 FIXTURE = Path(__file__).with_name("made-by-gsc.manifest")
 KEPT = [
@@ -41,7 +43,7 @@ def made() -> dict[str, Any]:
 
 
 def settled(raw: dict[str, Any], mode: str = "sgx", *insecure: str, threads: int = 2) -> Any:
-    return manifest.settle(raw, mode=mode, threads=threads, insecure=frozenset(insecure))
+    return manifest.settle(raw, mode=MODES[mode], threads=threads, insecure=frozenset(insecure))
 
 
 def test_the_trusted_files_are_those_of_the_scripts_sorted() -> None:
@@ -161,7 +163,7 @@ def test_what_is_no_toml_says_where(text: bytes, reason: str) -> None:
 @pytest.mark.parametrize("mode", ["sgx", "direct"])
 def test_by_hand_it_is_settled_to_the_same_bytes(mode: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "workflow.gsc.settle", "train", mode],
+        [sys.executable, "-m", "workflow.gsc.manifest", "train", mode],
         input=FIXTURE.read_bytes(),
         capture_output=True,
         cwd=PROJECT,
@@ -172,14 +174,15 @@ def test_by_hand_it_is_settled_to_the_same_bytes(mode: str) -> None:
 
 def test_every_role_has_a_manifest_for_gsc_without_what_gsc_breaks_on() -> None:
     for role, name in (("train", "pytorch_train.manifest"), ("infer", "pytorch.manifest")):
-        path = manifest.user_manifest(role)
+        path = manifest.user_manifest(GscSettings(), role)
         assert path == PROJECT / "manifests" / name
         sgx = manifest.parse(path.read_bytes(), name)["sgx"]
         assert sgx.keys() == {"enclave_size", "max_threads", "isvprodid", "isvsvn"}
         size = int(sgx["enclave_size"].removesuffix("G"))
         assert size & (size - 1) == 0
     ids = [
-        tomli.loads(manifest.user_manifest(role).read_text())["sgx"] for role in ("train", "infer")
+        tomli.loads(manifest.user_manifest(GscSettings(), role).read_text())["sgx"]
+        for role in ("train", "infer")
     ]
     assert [(sgx["isvprodid"], sgx["isvsvn"]) for sgx in ids] == [(1, 1), (1, 1)]
 
@@ -193,22 +196,22 @@ def test_the_digest_of_the_sources_is_of_all_that_decides_the_manifest(
     shutil.copytree(manifest.MANIFESTS, folder)
     monkeypatch.setattr(manifest, "MANIFESTS", folder)
     monkeypatch.setattr(manifest, "FINISH", folder / "finish.toml")
-    first = manifest.sources_digest("train", "sgx", [])
+    first = manifest.sources_digest(GscSettings(), "train", SGX, [])
     others = {
-        manifest.sources_digest("infer", "sgx", []),
-        manifest.sources_digest("train", "direct", []),
-        manifest.sources_digest("train", "sgx", ["insecure-args"]),
-        manifest.sources_digest("train", "sgx", [], "graphene"),
+        manifest.sources_digest(GscSettings(), "infer", SGX, []),
+        manifest.sources_digest(GscSettings(), "train", DIRECT, []),
+        manifest.sources_digest(GscSettings(), "train", SGX, ["insecure-args"]),
+        manifest.sources_digest(GscSettings(dialect="graphene"), "train", SGX, []),
     }
     assert len(others | {first}) == 5
     both = [["host-env", "log-level"], ["log-level", "host-env"]]
-    assert len({manifest.sources_digest("train", "sgx", names) for names in both}) == 1
+    assert len({manifest.sources_digest(GscSettings(), "train", SGX, names) for names in both}) == 1
     (folder / "pytorch.manifest").write_text("# the other role's\n")
     (folder / "direct.toml").write_text("# the other backend's\n")
-    assert manifest.sources_digest("train", "sgx", []) == first
+    assert manifest.sources_digest(GscSettings(), "train", SGX, []) == first
     for name in ("pytorch_train.manifest", "finish.toml", "sgx.toml"):
         path = folder / name
         text = path.read_text()
         path.write_text(text + "# changed\n")
-        assert manifest.sources_digest("train", "sgx", []) != first
+        assert manifest.sources_digest(GscSettings(), "train", SGX, []) != first
         path.write_text(text)

@@ -11,10 +11,13 @@ import pytest
 import tomli
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests import doing
 from tests.conftest import SOCKETS
 from tests.gsc.shield_world import World, pem, world, write_key
 from workflow.core.errors import WorkflowError
-from workflow.gsc import enclaves, manifest, signatures
+from workflow.core.settings import GscSettings
+from workflow.gsc import lint, manifest, measurement, shielded_images
+from workflow.gsc.modes import SGX
 from workflow.gsc.signer_key import ensure_key
 from workflow.images import daemon
 from workflow.images.build_spec import CONTEXT_LABEL
@@ -50,7 +53,7 @@ def test_a_shielded_image_says_what_it_was_made_of(shielded: World) -> None:
         CONTEXT_LABEL: app.labels[CONTEXT_LABEL],
         "enclave-finetune.mode": "sgx",
         "enclave-finetune.insecure": "",
-        "enclave-finetune.manifest": manifest.sources_digest("train", "sgx", []),
+        "enclave-finetune.manifest": manifest.sources_digest(GscSettings(), "train", SGX, []),
         "enclave-finetune.app": app.id,
     }
     assert signed.is_built_on(unsigned)
@@ -70,7 +73,7 @@ def test_the_manifest_that_is_signed_is_the_settled_one(shielded: World) -> None
     assert settled["sgx"]["allowed_files"] == ["file:/in/", "file:/out/"]
     assert settled["loader"]["env"]["OMP_NUM_THREADS"] == "2"
     assert settled["fs"]["mounts"][1]["key_name"] == "_sgx_mrsigner"
-    assert manifest.lint(settled, "sgx") == []
+    assert lint.lint(settled, SGX) == []
 
 
 def test_gsc_is_called_as_documented(shielded: World) -> None:
@@ -89,9 +92,9 @@ def test_no_container_of_a_build_stays_behind(shielded: World) -> None:
 def test_the_measurement_is_a_table_for_people(
     shielded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    enclaves.info(shielded.settings, "sgx", ["train"])
+    doing.info(shielded.settings, "sgx", ["train"])
     shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line)
-    measured = enclaves.measure(shielded.settings.gsc, shielded.name())
+    measured = measurement.measure(shielded.settings.gsc, shielded.name())
     assert shown["MRENCLAVE"] == measured.mr_enclave
     assert shown["MRSIGNER"] == measured.mr_signer
     assert shown["image"] == f"gsc-{shielded.name()}"
@@ -102,7 +105,7 @@ def test_the_measurement_is_a_table_for_people(
 def test_the_measurement_is_json_for_programs_and_is_kept(
     shielded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    enclaves.info(shielded.settings, "sgx", ["train"], as_json=True)
+    doing.info(shielded.settings, "sgx", ["train"], as_json=True)
     (facts,) = json.loads(capsys.readouterr().out)
     path = shielded.folder / "out" / "measurements" / f"gsc-{shielded.name()}.json"
     assert json.loads(path.read_text()) == facts
@@ -111,18 +114,20 @@ def test_the_measurement_is_json_for_programs_and_is_kept(
 
 
 def test_todays_image_may_run(shielded: World) -> None:
-    assert enclaves.current_image(shielded.settings, "train", "sgx") == f"gsc-{shielded.name()}"
+    assert (
+        shielded_images.current_image(shielded.settings, "train", SGX) == f"gsc-{shielded.name()}"
+    )
 
 
 def test_a_key_with_pass_phrase_signs_as_it_does_without(
     shielded: World, signing_key: rsa.RSAPrivateKey, tmp_path: Path
 ) -> None:
-    before = enclaves.measure(shielded.settings.gsc, shielded.name())
+    before = measurement.measure(shielded.settings.gsc, shielded.name())
     phrase = tmp_path / "phrase"
     phrase.write_text("open sesame\n")
     key = write_key(tmp_path / "sealed.pem", pem(signing_key, b"open sesame"))
-    signatures.sign(shielded.changed(key=key, passphrase_file=str(phrase)), "sgx", ["train"])
-    assert enclaves.measure(shielded.settings.gsc, shielded.name()) == before
+    doing.sign(shielded.changed(key=key, passphrase_file=str(phrase)), "sgx", ["train"])
+    assert measurement.measure(shielded.settings.gsc, shielded.name()) == before
 
 
 def test_direct_mode_has_a_tag_a_mark_and_a_key_of_its_own(
@@ -138,18 +143,18 @@ def test_direct_mode_has_a_tag_a_mark_and_a_key_of_its_own(
     assert signed.labels["enclave-finetune.insecure"] == "insecure-keys"
     assert shielded.signed() == before
     one, other = (
-        enclaves.measure(shielded.settings.gsc, shielded.name(m)) for m in ("sgx", "direct")
+        measurement.measure(shielded.settings.gsc, shielded.name(m)) for m in ("sgx", "direct")
     )
     assert one.mr_signer != other.mr_signer
     assert (shielded.folder / "out" / "direct-test-key.pem").stat().st_mode & 0o777 == 0o600
-    enclaves.info(shielded.settings, "direct", ["train"])
+    doing.info(shielded.settings, "direct", ["train"])
     shown = capsys.readouterr().out
     assert "backend           direct: not protected\n" in shown
     assert "insecure options  insecure-keys\n" in shown
 
 
 def test_two_enclaves_are_held_to_what_sealing_depends_on(shielded: World) -> None:
-    enclaves.check_can_hand_over(shielded.settings)
+    shielded_images.check_can_hand_over(shielded.settings)
     shielded.app("infer")
     (shielded.manifests / "pytorch.manifest").write_text(
         "sgx.enclave_size = '4G'\nsgx.max_threads = 32\nsgx.isvprodid = 1\nsgx.isvsvn = 2\n"
@@ -157,7 +162,7 @@ def test_two_enclaves_are_held_to_what_sealing_depends_on(shielded: World) -> No
     other_key = ensure_key(shielded.folder / "out" / "direct-test-key.pem")
     shielded.shield(role="infer", key=other_key)
     with pytest.raises(WorkflowError) as caught:
-        enclaves.check_can_hand_over(shielded.settings)
+        shielded_images.check_can_hand_over(shielded.settings)
     assert re.fullmatch(
         f"gsc-{shielded.name()} and gsc-{shielded.name(role='infer')} could not open each other's "
         "files: mr_signer [0-9a-f]{64} and [0-9a-f]{64}; isv_svn 1 and 2; "

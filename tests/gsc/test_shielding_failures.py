@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests import doing
 from tests.conftest import SOCKETS
 from tests.gsc.gsc_stand_in import BEHAVIOURS
 from tests.gsc.shield_world import World, world
 from workflow.core.errors import WorkflowError
-from workflow.gsc import commands, enclaves, shielding, signatures
+from workflow.gsc import commands, modes
 
 __all__ = ["world"]
 
@@ -39,7 +40,7 @@ SAID = {
 def unsigned(world: World) -> World:
     """Have an unsigned image, so that signing has something to fail on."""
     world.app()
-    shielding.build(world.settings, "sgx", ["train"])
+    doing.gsc_build(world.settings, "sgx", ["train"])
     return world
 
 
@@ -57,11 +58,11 @@ SIGNER_SAID = {
 @pytest.mark.parametrize("how", SIGNER_SAID)
 def test_signing_that_fails_is_one_line_and_leaves_no_signed_image(how: str, world: World) -> None:
     world.app(SIGNER=f"'{how}'")
-    shielding.build(world.settings, "sgx", ["train"])
+    doing.gsc_build(world.settings, "sgx", ["train"])
     with pytest.raises(WorkflowError) as caught:
-        signatures.sign(world.settings, "sgx", ["train"])
+        doing.sign(world.settings, "sgx", ["train"])
     said = str(caught.value.message)
-    assert said.startswith(f"{commands.unsigned_name(world.name())} could not be signed: ")
+    assert said.startswith(f"{modes.unsigned_name(world.name())} could not be signed: ")
     assert SIGNER_SAID[how] in said
     assert "\n" not in said
     assert world.signed() is None
@@ -75,7 +76,7 @@ def test_building_that_fails_is_one_line_and_leaves_no_image_at_all(
     world.behave(how)
     try:
         with pytest.raises(WorkflowError) as caught:
-            shielding.build(world.settings, "sgx", ["train"])
+            doing.gsc_build(world.settings, "sgx", ["train"])
     finally:
         world.behave_well()
     said, status = SAID[how]
@@ -109,7 +110,7 @@ def test_a_manifest_that_gsc_does_not_take_is_one_line(line: str, said: str, wor
     path.write_text(f"{text}\n{line}\n")
     try:
         with pytest.raises(WorkflowError) as caught:
-            shielding.build(world.settings, "sgx", ["train"])
+            doing.gsc_build(world.settings, "sgx", ["train"])
     finally:
         path.write_text(text)
     message = str(caught.value.message)
@@ -120,7 +121,7 @@ def test_a_manifest_that_gsc_does_not_take_is_one_line(line: str, said: str, wor
 
 def test_what_is_not_there_says_what_makes_it(world: World) -> None:
     missing = world.changed(dir=world.folder / "none")
-    for act in (shielding.build, enclaves.info):
+    for act in (doing.gsc_build, doing.info):
         with pytest.raises(WorkflowError) as caught:
             act(missing, "sgx", ["train"])
         assert caught.value.message == commands.missing_message(missing.gsc)
@@ -129,7 +130,7 @@ def test_what_is_not_there_says_what_makes_it(world: World) -> None:
     config.unlink()
     try:
         with pytest.raises(WorkflowError, match=r"has no config\.yaml; run: inv gsc-setup"):
-            shielding.build(world.settings, "sgx", ["train"])
+            doing.gsc_build(world.settings, "sgx", ["train"])
     finally:
         config.write_text(text)
 
@@ -137,13 +138,13 @@ def test_what_is_not_there_says_what_makes_it(world: World) -> None:
 def test_signing_and_looking_come_after_building(world: World) -> None:
     name = world.name("direct")
     with pytest.raises(WorkflowError) as caught:
-        signatures.sign(world.settings, "direct", ["train"])
+        doing.sign(world.settings, "direct", ["train"])
     assert caught.value.message == (
         f"no image gsc-{name}-unsigned here; run: inv gsc-build --image train --backend direct"
     )
     assert not (world.folder / "out" / "direct-test-key.pem").exists()
     with pytest.raises(WorkflowError) as caught:
-        enclaves.info(world.settings, "direct", ["train"])
+        doing.info(world.settings, "direct", ["train"])
     assert caught.value.message == (
         f"gsc info-image gsc-{name}: Could not find graminized Docker image gsc-{name}; "
         "run: inv gsc-build, then: inv sign"
@@ -153,11 +154,11 @@ def test_signing_and_looking_come_after_building(world: World) -> None:
 def test_an_image_that_is_not_signed_has_no_measurement(unsigned: World) -> None:
     from workflow.images import daemon
 
-    shielding.build(unsigned.settings, "sgx", ["train"])
+    doing.gsc_build(unsigned.settings, "sgx", ["train"])
     name = unsigned.name()
-    daemon.tag(commands.unsigned_name(name), commands.signed_name(name))
+    daemon.tag(modes.unsigned_name(name), modes.signed_name(name))
     with pytest.raises(
         WorkflowError, match=r"entrypoint\.sig.*; the image is not signed: inv sign"
     ):
-        enclaves.info(unsigned.settings, "sgx", ["train"])
-    daemon.remove_image(commands.signed_name(name))
+        doing.info(unsigned.settings, "sgx", ["train"])
+    daemon.remove_image(modes.signed_name(name))

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from pytorch_common.contract import INSECURE_VARIABLE
+from tests import doing
 from tests.conftest import SOCKETS
 from tests.gsc.shield_world import World, world
 from workflow.core.errors import WorkflowError
-from workflow.gsc import commands, enclaves, manifest, shielding, signatures
+from workflow.gsc import manifest, measurement, modes, shielded_images
+from workflow.gsc.modes import MODES, SGX
 from workflow.images import daemon
 from workflow.tools import doctor_shielded
 
@@ -28,7 +30,7 @@ def shielded(world: World) -> World:
 
 def refusal(world: World, mode: str = "sgx") -> str:
     with pytest.raises(WorkflowError) as caught:
-        enclaves.current_image(world.settings, "train", mode)
+        shielded_images.current_image(world.settings, "train", MODES[mode])
     return str(caught.value.message)
 
 
@@ -38,11 +40,11 @@ def again(mode: str = "sgx") -> str:
 
 def test_an_older_signed_image_is_not_taken_for_a_new_one(shielded: World) -> None:
     name = shielded.name()
-    signed, kept = commands.signed_name(name), f"{shielded.settings.image.infer}-kept"
-    before, measured = shielded.unsigned(), enclaves.measure(shielded.settings.gsc, name)
+    signed, kept = modes.signed_name(name), f"{shielded.settings.image.infer}-kept"
+    before, measured = shielded.unsigned(), measurement.measure(shielded.settings.gsc, name)
     daemon.tag(signed, kept)
     try:
-        shielding.build(shielded.settings, "sgx", ["train"])
+        doing.gsc_build(shielded.settings, "sgx", ["train"])
         # GSC itself would now say that the final image already exists.
         assert shielded.signed() is None
         after = shielded.unsigned()
@@ -53,9 +55,9 @@ def test_an_older_signed_image_is_not_taken_for_a_new_one(shielded: World) -> No
         assert refusal(shielded) == f"{signed} is not here; {sign}"
         daemon.tag(kept, signed)
         assert refusal(shielded) == f"{signed} is an older one; {sign}"
-        signatures.sign(shielded.settings, "sgx", ["train"])
+        doing.sign(shielded.settings, "sgx", ["train"])
         # What GSC listed in another order and with other hosts measures to the same.
-        assert enclaves.measure(shielded.settings.gsc, name) == measured
+        assert measurement.measure(shielded.settings.gsc, name) == measured
     finally:
         daemon.remove_image(kept)
 
@@ -78,7 +80,7 @@ def test_an_older_signed_image_is_not_taken_for_a_new_one(shielded: World) -> No
 def test_an_image_that_was_changed_after_it_was_signed_is_refused(
     change: str, shielded: World
 ) -> None:
-    signed, kept = commands.signed_name(shielded.name()), f"{shielded.settings.image.infer}-kept"
+    signed, kept = modes.signed_name(shielded.name()), f"{shielded.settings.image.infer}-kept"
     daemon.tag(signed, kept)
     try:
         dockerfile = f"FROM {kept}\n{change}\n".encode()
@@ -90,7 +92,7 @@ def test_an_image_that_was_changed_after_it_was_signed_is_refused(
             "changed; run: inv sign --image train --backend sgx"
         )
         daemon.tag(kept, signed)
-        assert enclaves.current_image(shielded.settings, "train", "sgx") == signed
+        assert shielded_images.current_image(shielded.settings, "train", SGX) == signed
     finally:
         daemon.remove_image(kept)
 
@@ -100,16 +102,16 @@ def test_an_image_of_other_manifests_is_refused(shielded: World) -> None:
         path = shielded.manifests / name
         text = path.read_text()
         path.write_text(text + "\n# another\n")
-        unsigned = commands.unsigned_name(shielded.name())
+        unsigned = modes.unsigned_name(shielded.name())
         assert refusal(shielded) == f"{unsigned} is of other manifests than today's; {again()}"
         path.write_text(text)
-    enclaves.current_image(shielded.settings, "train", "sgx")
+    shielded_images.current_image(shielded.settings, "train", SGX)
 
 
 def test_an_image_of_another_backend_is_refused(shielded: World) -> None:
-    direct = commands.unsigned_name(shielded.name("direct"))
+    direct = modes.unsigned_name(shielded.name("direct"))
     assert refusal(shielded, "direct") == f"no image {direct} here; {again('direct')}"
-    daemon.tag(commands.unsigned_name(shielded.name()), direct)
+    daemon.tag(modes.unsigned_name(shielded.name()), direct)
     said = refusal(shielded, "direct")
     assert said == f"{direct} was not made for the backend direct; {again('direct')}"
     daemon.remove_image(direct)
@@ -123,13 +125,13 @@ def test_an_insecure_option_that_was_asked_for_is_marked_and_shown(
     name, said = shielded.name(), capsys.readouterr().err
     marks = ["debug-enclave", "export-net", "insecure-args"]
     for option in marks:
-        assert f"{commands.unsigned_name(name)}: insecure option {option}, as asked for\n" in said
+        assert f"{modes.unsigned_name(name)}: insecure option {option}, as asked for\n" in said
     build = shielded.calls()[-1]
     assert build == f"build --insecure-args --rm {name} {shielded.manifests}/pytorch_train.manifest"
-    assert enclaves.insecure_options(name) == marks
+    assert shielded_images.insecure_options(name) == marks
     # Who only runs it need not name them again.
-    assert enclaves.current_image(shielded.settings, "train", "sgx") == commands.signed_name(name)
-    enclaves.info(admitted, "sgx", ["train"])
+    assert shielded_images.current_image(shielded.settings, "train", SGX) == modes.signed_name(name)
+    doing.info(admitted, "sgx", ["train"])
     shown = capsys.readouterr().out
     assert "insecure options  debug-enclave, export-net, insecure-args\n" in shown
     assert "debug enclave     yes: a debugger reads its memory\n" in shown
@@ -143,23 +145,23 @@ def test_an_insecure_manifest_is_refused_by_name_and_what_gsc_made_of_it_cannot_
     path.write_text(text + "\nloader.insecure__use_host_env = true\n")
     try:
         with pytest.raises(WorkflowError) as caught:
-            shielding.build(shielded.settings, "sgx", ["train"])
+            doing.gsc_build(shielded.settings, "sgx", ["train"])
         assert caught.value.message == (
             "the manifest has loader.insecure__use_host_env: the host chooses every variable; "
             "take it out, or admit it by name: inv gsc-build --insecure host-env"
         )
         with pytest.raises(WorkflowError) as caught:
-            signatures.sign(shielded.settings, "sgx", ["train"])
-        unsigned = commands.unsigned_name(shielded.name())
+            doing.sign(shielded.settings, "sgx", ["train"])
+        unsigned = modes.unsigned_name(shielded.name())
         assert caught.value.message == (
             f"{unsigned} was not settled; run: inv gsc-build --image train --backend sgx"
         )
         assert shielded.signed() is None
         assert "was made from another" in refusal(shielded)
-        shielding.build(shielded.changed(insecure="host-env"), "sgx", ["train"])
+        doing.gsc_build(shielded.changed(insecure="host-env"), "sgx", ["train"])
         made = shielded.unsigned()
         assert made is not None
-        assert made.labels[enclaves.INSECURE_LABEL] == "export-net,host-env"
+        assert made.labels[shielded_images.INSECURE_LABEL] == "export-net,host-env"
     finally:
         path.write_text(text)
 
@@ -170,7 +172,7 @@ def test_old_torch_is_refused_in_an_enclave_unless_it_is_asked_for_and_marked(
     shielded.app(TORCH_VERSION="1.13.0a0")
     shielded.calls()
     with pytest.raises(WorkflowError) as caught:
-        shielding.build(shielded.settings, "sgx", ["train"])
+        doing.gsc_build(shielded.settings, "sgx", ["train"])
     assert caught.value.message.startswith(
         "the manifest has TORCH_VERSION 1.13.0a0: torch 1.13.0a0 is older than 2.10: "
     )
@@ -184,31 +186,31 @@ def test_old_torch_is_refused_in_an_enclave_unless_it_is_asked_for_and_marked(
         settings = shielded.shield(mode, insecure=admitted)
         assert f"insecure option old-torch, {reason}\n" in capsys.readouterr().err
         name = shielded.name(mode)
-        assert enclaves.insecure_options(name) == marks
+        assert shielded_images.insecure_options(name) == marks
         variables = manifest.parse(
-            daemon.read_file(commands.signed_name(name), manifest.IN_IMAGE), name
+            daemon.read_file(modes.signed_name(name), manifest.IN_IMAGE), name
         )["loader"]["env"]
         assert variables[INSECURE_VARIABLE] == ",".join(marks)
         capsys.readouterr()
-        enclaves.info(settings, mode, ["train"])
+        doing.info(settings, mode, ["train"])
         assert f"insecure options  {', '.join(marks)}\n" in capsys.readouterr().out
         assert doctor_shielded.image_check(name, marks, "").state == "insecure"
-    daemon.remove_image(commands.signed_name(shielded.name("direct")))
-    daemon.remove_image(commands.unsigned_name(shielded.name("direct")))
+    daemon.remove_image(modes.signed_name(shielded.name("direct")))
+    daemon.remove_image(modes.unsigned_name(shielded.name("direct")))
 
     shielded.app(TORCH_VERSION="2.13.0+cpu")
     shielded.shield()
-    assert enclaves.insecure_options(shielded.name()) == []
+    assert shielded_images.insecure_options(shielded.name()) == []
 
 
 def test_an_image_of_another_app_image_is_refused(shielded: World) -> None:
     name = shielded.app(CHANGED="yes")
-    unsigned = commands.unsigned_name(name)
+    unsigned = modes.unsigned_name(name)
     assert refusal(shielded) == f"{unsigned} was made from another {name} than today's; {again()}"
     daemon.remove_image(name)
     assert refusal(shielded) == f"no image {name} here; run: inv build --image train"
     with pytest.raises(WorkflowError) as caught:
-        shielding.build(shielded.settings, "sgx", ["train"])
+        doing.gsc_build(shielded.settings, "sgx", ["train"])
     assert caught.value.message == f"no image {name} here; run: inv build --image train"
 
 

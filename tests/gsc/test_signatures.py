@@ -6,16 +6,19 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests import doing
 from tests.conftest import PROJECT, SOCKETS
 from tests.gsc.shield_world import World, pem, world, write_key
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import GRAPHENE
-from workflow.gsc import commands, left_keys, shielding, signatures
+from workflow.core.values import GRAPHENE
+from workflow.gsc import left_keys, modes, sign_image
+from workflow.gsc.modes import SGX
 from workflow.images import daemon
 from workflow.images.container_run import OUR_LABEL
 
@@ -33,17 +36,17 @@ def docker(*words: str) -> str:
 @pytest.fixture(scope="module")
 def unsigned(world: World) -> World:
     world.app()
-    shielding.build(world.settings, "sgx", ["train"])
+    doing.gsc_build(world.settings, "sgx", ["train"])
     return world
 
 
 def containers(world: World) -> list[str]:
-    label = f"label={OUR_LABEL}={commands.unsigned_name(world.name())}"
+    label = f"label={OUR_LABEL}={modes.unsigned_name(world.name())}"
     return docker("ps", "--all", "--quiet", "--filter", label).split()
 
 
 def test_the_signed_image_is_the_unsigned_one_and_the_signature(unsigned: World) -> None:
-    signatures.sign(unsigned.settings, "sgx", ["train"])
+    doing.sign(unsigned.settings, "sgx", ["train"])
     base, signed = unsigned.unsigned(), unsigned.signed()
     assert base is not None
     assert signed is not None
@@ -81,7 +84,7 @@ def test_what_a_killed_gsc_left_is_deleted_and_nothing_else(
     )
     container = docker("create", left, "sh").strip()
     try:
-        signatures.sign(unsigned.settings, "sgx", ["train"])
+        doing.sign(unsigned.settings, "sgx", ["train"])
         said = capsys.readouterr().err.splitlines()
         assert said[0] == f"{copy}: the copy of a signing key that a killed GSC left is deleted"
         deleted = "with the copy of a signing key, which a killed GSC left: deleted"
@@ -99,14 +102,14 @@ def test_what_a_killed_gsc_left_is_deleted_and_nothing_else(
 def test_without_an_image_no_key_is_made(world: World, tmp_path: Path) -> None:
     missing = world.changed(key=tmp_path / "none.pem")
     with pytest.raises(WorkflowError, match=r"no image .*-unsigned here; run: inv gsc-build"):
-        signatures.sign(missing, "sgx", ["infer"])
+        doing.sign(missing, "sgx", ["infer"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_key_that_is_named_and_missing_is_an_error(unsigned: World, tmp_path: Path) -> None:
     missing = unsigned.changed(key=tmp_path / "TYPO.pem")
     with pytest.raises(WorkflowError, match=f"no signing key {tmp_path}/TYPO.pem; name one that"):
-        signatures.sign(missing, "sgx", ["train"])
+        doing.sign(missing, "sgx", ["train"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -114,15 +117,16 @@ def test_in_direct_mode_a_key_is_refused_by_flag_and_left_alone_by_setting(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.app()
-    shielding.build(world.settings, "direct", ["train"])
+    doing.gsc_build(world.settings, "direct", ["train"])
     with pytest.raises(WorkflowError) as caught:
-        signatures.sign(world.settings, "direct", ["train"], key_flag="K.pem")
+        flagged = replace(world.settings, flags={"gsc.key": ("--key", "K.pem")})
+        doing.sign(flagged, "direct", ["train"])
     assert caught.value.message == (
         "--key K.pem: images for direct mode are signed with a key of their own, because nothing "
         "guards them; leave --key out, or sign for SGX: --backend sgx"
     )
     capsys.readouterr()
-    signatures.sign(world.settings, "direct", ["train"])
+    doing.sign(world.settings, "direct", ["train"])
     said = capsys.readouterr().err.splitlines()
     assert said[0] == (
         f"direct mode signs with a key of its own; {world.settings.gsc.key} is left alone"
@@ -131,7 +135,7 @@ def test_in_direct_mode_a_key_is_refused_by_flag_and_left_alone_by_setting(
 
 def test_old_graphene_is_given_no_key(unsigned: World) -> None:
     with pytest.raises(WorkflowError, match="old Graphene's GSC copies the signing key into a lay"):
-        signatures.sign(unsigned.changed(dialect=GRAPHENE), "sgx", ["train"])
+        doing.sign(unsigned.changed(dialect=GRAPHENE), "sgx", ["train"])
 
 
 def test_by_hand_the_same_lines_make_the_same_image(
@@ -146,10 +150,10 @@ def test_by_hand_the_same_lines_make_the_same_image(
     key = write_key(tmp_path / "sealed.pem", pem(signing_key, b"open sesame"))
     monkeypatch.chdir(tmp_path)
     settings = unsigned.changed(key=key, passphrase_file=str(phrase))
-    lines = signatures.sign_lines(settings.gsc, unsigned.name(), "sgx")
-    signatures.sign(settings, "sgx", ["train"])
-    signed, base = commands.signed_name(unsigned.name()), unsigned.unsigned()
-    paths = [f"/gramine/app_files/{name}" for name in signatures.SIGNATURE]
+    lines = sign_image.sign_lines(settings.gsc, unsigned.name(), SGX)
+    doing.sign(settings, "sgx", ["train"])
+    signed, base = modes.signed_name(unsigned.name()), unsigned.unsigned()
+    paths = [f"/gramine/app_files/{name}" for name in sign_image.SIGNATURE]
     ours = [daemon.read_file(signed, path) for path in paths]
     daemon.remove_image(signed)
     # The project's images have a user of that name, the tiny one has its number alone.
@@ -164,11 +168,11 @@ def test_by_hand_the_same_lines_make_the_same_image(
 
 
 def test_a_container_whose_task_is_killed_before_the_key_came_ends_too(unsigned: World) -> None:
-    image = commands.unsigned_name(unsigned.name())
+    image = modes.unsigned_name(unsigned.name())
     code = f"""
 import os
 from workflow.images import container_run, daemon
-from workflow.gsc import signatures
+from workflow.gsc import sign_image
 api = daemon.client().api
 start = api.start
 def start_and_die(container):
@@ -176,7 +180,7 @@ def start_and_die(container):
     start(container)
     os.kill(os.getpid(), 9)
 api.start = start_and_die
-container_run.run(signatures.signer({image!r}), print, print, secret=b"a key")
+container_run.run(sign_image.signer({image!r}), print, print, secret=b"a key")
 """
     killed = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True)
     name = killed.stdout.decode().strip()

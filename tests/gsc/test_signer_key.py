@@ -227,9 +227,7 @@ def test_on_a_terminal_the_pass_phrase_is_asked_for(
     monkeypatch.setattr(
         signer_key.getpass, "getpass", lambda prompt: asked.append(prompt) or "a phrase"
     )
-    assert signer_key.open_key(path, lambda: b"a phrase") == signer_key.key_pem(
-        GscSettings(), path
-    )
+    assert signer_key.open_key(path, lambda: b"a phrase") == signer_key.key_pem(GscSettings(), path)
     assert asked == [f"pass phrase of {path}: "]
 
 

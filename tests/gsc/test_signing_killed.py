@@ -13,10 +13,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import doing
 from tests.conftest import PROJECT, SOCKETS
 from tests.gsc.shield_world import World, world
 from tests.gsc.test_signatures import containers, docker
-from workflow.gsc import enclaves, shielding, signatures, signer_key
+from workflow.gsc import shielded_images, signer_key
 from workflow.images import daemon
 
 __all__ = ["world"]
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.docker, *SOCKETS]
 def waiting(world: World) -> Iterator[World]:
     """Have an unsigned image whose signer takes the key and then takes its time."""
     world.app(SIGNER="waits")
-    shielding.build(world.settings, "sgx", ["train"])
+    doing.gsc_build(world.settings, "sgx", ["train"])
     yield world
     for container in containers(world):
         docker("rm", "--force", container)
@@ -38,7 +39,7 @@ def images_of(world: World) -> set[str]:
     """Return the ids of all images that stand on the world's app image and are settled."""
     app = daemon.find_image(world.name())
     assert app is not None
-    label = f"label={enclaves.APP_LABEL}={app.id}"
+    label = f"label={shielded_images.APP_LABEL}={app.id}"
     return set(docker("images", "--all", "--quiet", "--no-trunc", "--filter", label).split())
 
 
@@ -74,7 +75,7 @@ def signer_has_the_key(world: World) -> str:
 
 
 def test_while_it_signs_the_key_is_in_nothing_that_docker_shows_or_keeps(waiting: World) -> None:
-    key = signing_key.key_pem(waiting.settings.gsc, waiting.settings.gsc.key).decode()
+    key = signer_key.key_pem(waiting.settings.gsc, waiting.settings.gsc.key).decode()
     lines = key.splitlines()[1:-1]
     with signing_task(waiting):
         container = signer_has_the_key(waiting)
@@ -110,6 +111,6 @@ def test_a_signing_that_is_killed_leaves_nothing_and_the_next_one_works(
     # Nobody is left to take it away after SIGKILL; the next signing does.
     assert len(containers(waiting)) == (number == signal.SIGKILL)
     waiting.app()
-    shielding.build(waiting.settings, "sgx", ["train"])
-    signatures.sign(waiting.settings, "sgx", ["train"])
+    doing.gsc_build(waiting.settings, "sgx", ["train"])
+    doing.sign(waiting.settings, "sgx", ["train"])
     assert containers(waiting) == []

@@ -13,11 +13,14 @@ import pytest
 import tomli
 
 from pytorch_common.contract import ImageLimits, TrainOptions, option_variable
+from tests import doing
 from tests.conftest import PROJECT
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import BASES, DataSettings, ImageSettings, Settings, TrainSettings
-from workflow.images import build_spec, building
+from workflow.core.settings import DataSettings, ImageSettings, Settings, TrainSettings
+from workflow.core.values import BASES
+from workflow.images import build_spec
 from workflow.images.build_spec import Build
+from workflow.images.currency import differing_options, sealed_message
 
 DOCKERFILES = PROJECT / "dockerfiles"
 ROLE_FILES = {"train": "pytorch_train", "infer": "pytorch"}
@@ -210,7 +213,7 @@ def test_a_folder_without_the_locked_wheels_is_refused_before_anything_is_built(
         if data:
             (tmp_path / "torch-1-cp311.whl").write_bytes(data)
         with pytest.raises(WorkflowError, match=r"no wheel of torch==1 with the sha256 of "):
-            building.build(chosen)
+            doing.build(chosen)
     (tmp_path / "torch-1-cp311.whl").write_bytes(content)
     build_spec.check_wheels(chosen)
     build_spec.check_wheels(Settings())
@@ -220,16 +223,14 @@ def test_a_folder_without_the_locked_wheels_is_refused_before_anything_is_built(
 def test_a_difference_between_image_and_run_is_named() -> None:
     built = {"TRAIN_EPOCHS": "15", "PATH": "/bin"}
     wanted = {"TRAIN_EPOCHS": "3", "TRAIN_SEED": "0"}
-    assert build_spec.differing_options(wanted, built) == [
+    assert differing_options(wanted, built) == [
         ("TRAIN_EPOCHS", "3", "15"),
         ("TRAIN_SEED", "0", "nothing"),
     ]
-    assert build_spec.differing_options({"TRAIN_EPOCHS": "15"}, built) == []
+    assert differing_options({"TRAIN_EPOCHS": "15"}, built) == []
 
 
 def test_a_limit_that_differs_has_no_flag_of_the_build() -> None:
-    from workflow.images.building import sealed_message
-
     different = [("TRAIN_SIDE", "7", "9"), ("TRAIN_EPOCHS", "5", "15")]
     line = sealed_message("x", different, "inv build --image train")
     assert "has built in side 9 (asked for: 7), epochs 15 (asked for: 5)" in line

@@ -16,8 +16,9 @@ import pytest
 
 from tests.conftest import PROJECT, copy_project
 from workflow.assets import dataset
-from workflow.core.settings import BASES, DataSettings, Settings, TrainSettings
-from workflow.images import build_spec, building
+from workflow.core.settings import DataSettings, Settings, TrainSettings
+from workflow.core.values import BASES
+from workflow.images import build_run, build_spec
 from workflow.images.build_spec import Build
 
 DIGEST = "ab" * 32
@@ -176,7 +177,7 @@ def test_the_printed_commands_bring_the_same_files_together(
     image = replace(chosen.image, wheels=str(wheels))
     base = build_spec.base_build(replace(chosen, image=image))
     build = base if which == "base" else build_spec.train_build(chosen, weights)
-    *prepare, command = building.build_lines(build)
+    *prepare, command = build_run.build_lines(build)
     for line in prepare:
         subprocess.run(["/bin/sh", "-ec", line], check=True)
     made = {

@@ -19,7 +19,7 @@ from workflow.core.settings import (
     Settings,
     TrainSettings,
 )
-from workflow.images import build_spec, building, daemon
+from workflow.images import build_spec, currency, daemon
 
 pytestmark = [pytest.mark.docker, *SOCKETS]
 
@@ -47,8 +47,8 @@ def pretend(tiny_image: str) -> Iterator[Pretend]:
     made: list[str] = []
 
     def build(settings: Settings) -> None:
-        item = building.app_build(settings, "train")
-        options = building.option_arguments(item).items()
+        item = currency.app_build(settings, "train")
+        options = currency.option_arguments(item).items()
         variables = "".join(f"ENV {name}={value}\n" for name, value in options)
         daemon.build_files(
             {"Dockerfile": f"FROM {tiny_image}\n{variables}".encode()},
@@ -67,7 +67,7 @@ def test_without_an_image_the_task_that_makes_it_is_named(
     chosen: Settings, tiny_image: str
 ) -> None:
     with pytest.raises(WorkflowError) as caught:
-        building.check_is_current(chosen, "train", sealed=True)
+        currency.check_is_current(chosen, "train", sealed=True)
     assert caught.value.message == (
         f"no image {chosen.image.train} here; run: inv build --image train"
     )
@@ -78,14 +78,14 @@ def test_options_of_a_sealed_image_are_refused_and_of_a_plain_one_given(
 ) -> None:
     pretend(chosen)
     for sealed in (True, False):
-        assert building.check_is_current(chosen, "train", sealed=sealed) == []
+        assert currency.check_is_current(chosen, "train", sealed=sealed) == []
     train = replace(chosen.train, epochs=2, seed=7, export_net=True)
     other = replace(chosen, train=train)
-    assert building.check_is_current(other, "train", sealed=False) == [
+    assert currency.check_is_current(other, "train", sealed=False) == [
         *("--epochs=2", "--seed=7", "--export-net")
     ]
     with pytest.raises(WorkflowError) as caught:
-        building.check_is_current(other, "train", sealed=True)
+        currency.check_is_current(other, "train", sealed=True)
     assert caught.value.message == (
         f"image {chosen.image.train} has built in epochs 4 (asked for: 2), seed 0 (asked for: 7), "
         "export_net 0 (asked for: 1), and a sealed image takes no arguments; "
@@ -93,11 +93,11 @@ def test_options_of_a_sealed_image_are_refused_and_of_a_plain_one_given(
     )
     # As many threads as there are is whatever the image has.
     everything = replace(chosen, train=replace(chosen.train, threads=0))
-    assert building.check_is_current(everything, "train", sealed=True) == []
+    assert currency.check_is_current(everything, "train", sealed=True) == []
     other_weights = Path(chosen.model.weights)
     other_weights.write_bytes(b"others")
     with pytest.raises(WorkflowError) as caught:
-        building.check_is_current(chosen, "train", sealed=False)
+        currency.check_is_current(chosen, "train", sealed=False)
     assert caught.value.message == (
         f"image {chosen.image.train} is of other code, images or weights than today's; "
         "run: inv build --image train"

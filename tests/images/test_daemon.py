@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests import doing
 from tests.conftest import PROJECT, SMALL_OS, SOCKETS
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import ImageSettings, Settings
-from workflow.images import build_spec, building, daemon
+from workflow.images import build_run, build_spec, daemon
 
 pytestmark = [pytest.mark.docker, *SOCKETS]
 USER = "10001:10001"
@@ -106,12 +107,10 @@ def test_a_missing_base_is_one_line(tiny_image: str) -> None:
     assert "shieldtest.invalid" in last
 
 
-def test_without_a_registry_the_line_names_the_setting(
-    tiny_image: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_registry_the_line_names_the_setting(tiny_image: str) -> None:
     settings = Settings(image=ImageSettings(base="debian12-apt", os="shieldtest.invalid/none"))
     with pytest.raises(WorkflowError) as caught:
-        building.build(settings, roles=())
+        doing.build(settings, roles=())
     assert (
         str(caught.value.message)
         .splitlines()[-1]
@@ -121,9 +120,8 @@ def test_without_a_registry_the_line_names_the_setting(
         )
     )
     broken = build_spec.Build("shieldtest_x", "Dockerfile", {}, {"Dockerfile": PROJECT / "inv"})
-    monkeypatch.setattr(building, "base_build", lambda settings: broken)
     with pytest.raises(WorkflowError) as caught:
-        building.build(settings, roles=())
+        build_run.build_image(broken)
     assert "INVOKE_IMAGE_OS" not in str(caught.value.message)
 
 

@@ -68,7 +68,7 @@ def test_the_shielded_chain_is_that_of_the_documentation(project: Path) -> None:
     manifest = f"'{project}/manifests/pytorch_train.manifest'"
     asked = f"./gsc build --insecure-args --rm pytorch_train {manifest})"
     assert any(line.endswith(asked) for line in lines)
-    assert any("workflow.gsc.settle train sgx --insecure=insecure-args" in line for line in lines)
+    assert any("workflow.gsc.manifest train sgx --insecure=insecure-args" in line for line in lines)
     make, folder, sign, *_ = dry(project, *("sign", "--backend=sgx", "--image=train"))
     assert "openssl genrsa -3 -out" in make
     assert folder == "mkdir -p out/gsc/pytorch_train/signed"

@@ -14,7 +14,9 @@ import pytest
 from tests.conftest import PROJECT, paint
 from tests.gsc.test_manifest import FIXTURE
 from tests.steps.dry_runs import dry
-from workflow.gsc import signatures
+from workflow.core.settings import GscSettings
+from workflow.gsc import graminize, sign_image
+from workflow.gsc.modes import MODES
 
 NASTY = (
     "$(touch pwned).png",
@@ -111,13 +113,13 @@ def test_a_key_with_a_space_in_its_name_is_one_word(mine: Path, tmp_path: Path) 
     phrase = {"INVOKE_GSC_PASSPHRASE_FILE": "/my phrases/one"}
     build, run, opened = sorted(pasted(dry(mine, "sign", *flags, **phrase), mine, tmp_path))
     assert opened == [*("openssl", "rsa", "-in", "my keys/key.pem", "-passin=file:/my phrases/one")]
-    assert run[-3:] == ["gsc-pytorch_train-unsigned", "-c", signatures.SIGN]
+    assert run[-3:] == ["gsc-pytorch_train-unsigned", "-c", sign_image.SIGN]
     assert build == ["docker", "build", "-t", "gsc-pytorch_train", "out/gsc/pytorch_train/signed"]
 
 
 @pytest.mark.parametrize("mode", ["sgx", "direct"])
 def test_shielding_by_hand_does_what_the_task_does(mode: str, mine: Path, tmp_path: Path) -> None:
-    from workflow.gsc import manifest, shielding
+    from workflow.gsc import manifest
 
     lines = dry(mine, "gsc-build", f"--backend={mode}", "--image=train")
     calls = pasted(lines, mine, tmp_path)
@@ -131,17 +133,17 @@ def test_shielding_by_hand_does_what_the_task_does(mode: str, mine: Path, tmp_pa
         ["gsc", "build", "--rm", name, f"{mine}/manifests/pytorch_train.manifest"],
         ["docker", "run", "--rm", "--entrypoint=cat", unsigned, manifest.IN_IMAGE],
     ]
-    assert settle == ["python", "-m", "workflow.gsc.settle", "train", mode]
+    assert settle == ["python", "-m", "workflow.gsc.manifest", "train", mode]
     assert inspect == ["docker", "image", "inspect", "-f", "{{.Id}}", "pytorch_train"]
     marks = [] if mode == "sgx" else ["insecure-keys"]
-    facts = shielding.settled_labels("train", mode, marks, "sha256:12")
+    facts = graminize.settled_labels(GscSettings(), "train", MODES[mode], marks, "sha256:12")
     labels = [f"--label={label}={value}" for label, value in facts.items()]
     folder = f"out/gsc/{name.replace(':', '-')}"
     assert build == ["docker", "build", *labels, "-t", unsigned, folder]
     dockerfile = (mine / folder / "Dockerfile").read_text()
-    assert dockerfile == shielding.settled_dockerfile(unsigned, "app")
+    assert dockerfile == graminize.settled_dockerfile(unsigned, "app")
     made = manifest.parse(FIXTURE.read_bytes(), "made")
-    settled = manifest.settle(made, mode=mode, threads=2, insecure=frozenset())
+    settled = manifest.settle(made, mode=MODES[mode], threads=2, insecure=frozenset())
     assert (mine / folder / "entrypoint.manifest").read_bytes() == manifest.dumps(settled)
 
 

@@ -7,20 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from tests import doing
 from tests.conftest import PROJECT
 from workflow.assets import dataset, pretrained
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import (
-    ModelSettings,
-    Settings,
-)
-from workflow.steps import pipeline
+from workflow.core.settings import ModelSettings, Settings
+from workflow.steps import all
+from workflow.steps.demo import demo_settings
 
 
 def test_all_runs_every_step_and_then_only_what_is_not_done(
     tiny_settings: Settings, tiny_data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pipeline.run_all(tiny_settings)
+    doing.run_all(tiny_settings)
     first = capfd.readouterr()
     steps = [line for line in first.err.splitlines() if line.startswith("[")]
     assert steps == [
@@ -34,17 +33,17 @@ def test_all_runs_every_step_and_then_only_what_is_not_done(
     assert first.out.splitlines()[-1].startswith(answer)
     made = (tiny_settings.train.out / "net.pt").stat().st_mtime_ns
 
-    pipeline.run_all(tiny_settings, [str(tiny_data / "val" / "green")])
+    doing.run_all(tiny_settings, [str(tiny_data / "val" / "green")])
     second = capfd.readouterr()
     assert "already trained with these settings, verified" in second.err
     assert len(second.out.splitlines()) == 3
     assert (tiny_settings.train.out / "net.pt").stat().st_mtime_ns == made
 
     (tiny_settings.train.out / "net.pt").write_bytes(b"damaged")
-    pipeline.run_all(tiny_settings)
+    doing.run_all(tiny_settings)
     assert "epoch 1/1" in capfd.readouterr().err
 
-    pipeline.run_all(tiny_settings, force=True)
+    doing.run_all(tiny_settings, force=True)
     assert "epoch 1/1" in capfd.readouterr().err
 
 
@@ -56,14 +55,14 @@ def test_all_stops_at_once_where_the_weights_cannot_be_had(
         model=ModelSettings(arch="resnet18", dir=tmp_path / "m", source="http://127.0.0.1:9/x"),
     )
     with pytest.raises(WorkflowError, match="inv demo"):
-        pipeline.run_all(settings)
+        doing.run_all(settings)
     assert "[2/5]" not in capfd.readouterr().err
     assert not settings.train.out.exists()
 
 
 def test_the_demo_shares_nothing_but_the_weights_with_the_real_thing() -> None:
     real = Settings()
-    demo = pipeline.demo_settings(real)
+    demo = demo_settings(real)
     assert demo.arch == "squeezenet1_1"
     assert demo.data.dir == dataset.SAMPLE != real.data.dir
     for path in (demo.train.out, demo.infer.net, demo.infer.out):
@@ -76,4 +75,4 @@ def test_the_example_is_the_first_bee(tmp_path: Path) -> None:
         path = tmp_path / "val" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    assert pipeline.example_image(tmp_path) == tmp_path / "val" / "bees" / "b.jpg"
+    assert all.example(tmp_path) == str(tmp_path / "val" / "bees" / "b.jpg")

@@ -11,16 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests import doing
 from tests.conftest import PROJECT
 from tests.enclave import hostile
-from workflow.assets import dataset, handover
+from workflow.assets import dataset
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import (
-    DataSettings,
-    ModelSettings,
-    Settings,
-)
-from workflow.steps import training
+from workflow.core.settings import DataSettings, ModelSettings, Settings
 from workflow.tools import bench, comparisons, image_bench, measure, seeds
 from workflow.tools.measure import Measured
 from workflow.tools.seeds import Outcome
@@ -76,7 +72,7 @@ def test_accuracies_are_so_many_standard_errors_of_their_difference_apart() -> N
 @pytest.mark.slow
 def test_seeds_are_compared(tiny_settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     alone = replace(tiny_settings.train, threads=1, seed=4)
-    bench.bench(
+    doing.bench(
         replace(tiny_settings, train=alone), "accuracy", rounds=3, method="full", as_json=True
     )
     said = capsys.readouterr()
@@ -124,18 +120,18 @@ def test_results_must_agree() -> None:
 )
 def test_what_cannot_be_is_one_line(what: str, rounds: int, method: str, line: str) -> None:
     with pytest.raises(WorkflowError, match=line):
-        bench.bench(Settings(), what, rounds=rounds, method=method)
+        doing.bench(Settings(), what, rounds=rounds, method=method)
 
 
 def test_the_yardstick_knows_its_architectures(tiny_settings: Settings) -> None:
     other = replace(tiny_settings, model=ModelSettings(arch="resnet18"))
     with pytest.raises(WorkflowError, match="the yardstick knows squeezenet1_0, squeezenet1_1"):
-        bench.bench(other, "train", rounds=1)
+        doing.bench(other, "train", rounds=1)
 
 
 @pytest.mark.slow
 def test_training_is_compared(tiny_settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.bench(tiny_settings, "train", rounds=1, method="feature-extract", as_json=True)
+    doing.bench(tiny_settings, "train", rounds=1, method="feature-extract", as_json=True)
     yardstick, own, limit = json.loads(capsys.readouterr().out)["rows"]
     assert [row["who"] for row in (yardstick, own, limit)] == ["yardstick", "ours", "bare passes"]
     assert own["ratio"] == pytest.approx(own["seconds"] / yardstick["seconds"], abs=0.01)
@@ -146,10 +142,10 @@ def test_training_is_compared(tiny_settings: Settings, capsys: pytest.CaptureFix
 def test_classifying_is_compared_and_agrees(
     tiny_settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training.train(tiny_settings)
-    handover.copy_net(tiny_settings)
+    doing.train(tiny_settings)
+    doing.copy_net(tiny_settings)
     capsys.readouterr()
-    bench.bench(tiny_settings, "classify", rounds=1)
+    doing.bench(tiny_settings, "classify", rounds=1)
     out = capsys.readouterr().out
     assert "| one image, from cold (1) | ours |" in out
     assert "| all 6 labels, probabilities to " in out
@@ -159,7 +155,7 @@ def test_classifying_is_compared_and_agrees(
 def test_ten_times_the_images_are_compared(
     tiny_settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.bench(tiny_settings, "scale", rounds=1, method="feature-extract", as_json=True)
+    doing.bench(tiny_settings, "scale", rounds=1, method="feature-extract", as_json=True)
     streamed, few, many = json.loads(capsys.readouterr().out)["rows"]
     assert (streamed["cache_MB"], few["cache_MB"], many["cache_MB"]) == (0, 256, 256)
     assert streamed["times_the_seconds"] == 1
@@ -201,7 +197,7 @@ def test_a_folder_of_anything_is_read_and_counted(
         for name, data in getattr(hostile, kind)().items():
             (tmp_path / f"{kind}-{name}").write_bytes(data)
     chosen = Settings(data=DataSettings(dir=tmp_path))
-    bench.bench(chosen, "images", rounds=1, as_json=True)
+    doing.bench(chosen, "images", rounds=1, as_json=True)
     rows = {row["outcome"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert rows["all"]["files"] == len(hostile.other_formats()) + len(hostile.seeds())
     assert rows["read"]["files"] == len(hostile.seeds())

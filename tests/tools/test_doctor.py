@@ -9,15 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import doing
 from workflow.core.errors import WorkflowError
 from workflow.core.locks import alone_in
-from workflow.core.settings import (
-    InferSettings,
-    MachineSettings,
-    PathText,
-    Settings,
-    TrainSettings,
-)
+from workflow.core.settings import InferSettings, MachineSettings, Settings, TrainSettings
+from workflow.core.values import PathText
 from workflow.tools import cleaning, doctor, doctor_shielded
 from workflow.tools.doctor import Check
 
@@ -185,19 +181,19 @@ def test_clean_deletes_what_was_made_and_nothing_else(project: Path, tmp_path: P
         infer=InferSettings(net=tmp_path / "none" / "net.pt", out=tmp_path / "none"),
     )
 
-    cleaning.clean(replace(settings, dry=True), downloads=True)
+    doing.clean(settings, downloads=True, dry=True)
     assert left(project) == {*MADE, *DOWNLOADED, *OWN}
-    cleaning.clean(settings)
+    doing.clean(settings)
     assert left(elsewhere) == {"net.pt", "result.txt", "encrypted/mine.txt", "mine.txt"}
     assert left(project) == {*DOWNLOADED, *OWN}
     assert not (project / "out" / "train" / "scratch").exists()
     assert (project / "out" / "empty").is_dir()
-    cleaning.clean(settings, downloads=True)
+    doing.clean(settings, downloads=True)
     assert left(project) == {*OWN}
 
 
 def test_clean_says_what_it_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cleaning.clean(Settings())
+    doing.clean(Settings())
     assert "no task made it: notes.txt, gsc/my-key.pem, " in capsys.readouterr().err
 
 
@@ -207,9 +203,9 @@ def test_clean_is_refused_while_a_run_is_writing(project: Path) -> None:
         alone_in(out),
         pytest.raises(WorkflowError, match=f"{out}: a run is writing there"),
     ):
-        cleaning.clean(Settings())
+        doing.clean(Settings())
     assert (out / "net.pt").exists()
-    cleaning.clean(Settings())
+    doing.clean(Settings())
     assert left(out) == {"result.txt"}
 
 

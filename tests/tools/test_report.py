@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,13 @@ from PIL import Image
 
 from pytorch_common.contract import RECORD_SCHEMA
 from pytorch_common.files import sha256_file
+from tests import doing
 from tests.conftest import paint
-from workflow.assets import handover
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import (
-    Settings,
-)
-from workflow.steps import training
+from workflow.core.settings import Settings
+from workflow.steps.classify import Classify
 from workflow.tools import report
-from workflow.tools.curves import draw_curves
+from workflow.tools.pictures import draw_curves
 from workflow.tools.report import Verdict
 
 RECORD: dict[str, Any] = {
@@ -130,10 +129,10 @@ def test_from_training_to_the_page(
     tiny_settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = tiny_settings
-    training.train(settings)
-    handover.copy_net(settings)
+    doing.train(settings)
+    doing.copy_net(settings)
     capfd.readouterr()
-    made = report.write_report(settings)
+    made = doing.report(settings)
     assert capfd.readouterr().out.splitlines() == [str(made), str(made.with_name("curves.png"))]
     right = json.loads((tmp_path / "train" / "record.json").read_text())["metrics"]
     cells = [int(cell) for cell in re.findall(r'<td class="[a-z]*">(\d+)</td>', made.read_text())]
@@ -146,15 +145,15 @@ def test_from_training_to_the_page(
     record["digests"]["net"] = sha256_file(settings.infer.net)
     (settings.infer.net.parent / "record.json").write_text(json.dumps(record))
     with pytest.raises(WorkflowError, match=r"is not the network of .*; run: inv copy-net"):
-        report.write_report(settings)
+        doing.report(settings)
     (settings.train.out / "history.json").unlink()
     with pytest.raises(WorkflowError, match=r"history\.json is missing; run: inv train"):
-        report.write_report(settings)
+        doing.report(settings)
 
 
 def test_images_of_other_classes_than_the_networks_are_one_line(tiny_settings: Settings) -> None:
     with pytest.raises(WorkflowError) as caught:
-        report.classify_validation(tiny_settings, ["ants", "bees"])
+        report.classify_validation(tiny_settings, ["ants", "bees"], partial(Classify, quiet=True))
     assert caught.value.message == (
         f"{tiny_settings.data.dir}: expected the classes of the network, ants, bees, got green, "
         "red; give the images that it was trained on: --data"

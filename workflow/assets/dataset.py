@@ -12,15 +12,15 @@ from pytorch_common.files import (
     lacking_classes,
     list_files,
     printable,
-    sha256_file,
     some_of,
 )
 from workflow.assets import pins
 from workflow.assets.download import fetch as fetch_file
-from workflow.assets.sample import is_sample, make_sample
+from workflow.assets.sample import make_sample
 from workflow.assets.unpack import copy_tree, unpack_zip
 from workflow.core import ownership
 from workflow.core.console import note
+from workflow.core.disk import sha256_file
 from workflow.core.errors import WorkflowError
 from workflow.core.locks import locked
 from workflow.core.settings import PROJECT, DataSettings
@@ -33,18 +33,13 @@ CHECKSUMS = Path(__file__).with_name("hymenoptera.sha256")
 NAMED_AT_MOST = 5
 
 
-def fetch(data: DataSettings, *, force: bool = False) -> Path:
-    """Bring the real hymenoptera_data to its folder and return it.
+def fetch(data: DataSettings) -> None:
+    """Bring the real hymenoptera_data to its folder.
 
     Raises: WorkflowError where it cannot be had or differs from the checksum list, or where the
     folder holds anything else.
     """
     target = data.dir
-    ownership.refuse_unfit(target, "data.dir")
-    if not force and target.is_dir() and not differences(target):
-        note(f"{target}: already there, all {len(checksums())} files verified")
-        return target
-    refuse_to_replace(target)
     source = at_hand(data)
     if source is None:
         _download(data.source, target)
@@ -54,7 +49,11 @@ def fetch(data: DataSettings, *, force: bool = False) -> Path:
         note(f"taking {source}, which is there")
         _unpack(source, target)
     note(f"{target}: all {len(checksums())} files verified")
-    return target
+
+
+def is_here(folder: Path) -> bool:
+    """Tell whether the folder is hymenoptera_data, every file verified."""
+    return folder.is_dir() and not differences(folder)
 
 
 def at_hand(data: DataSettings) -> Path | None:
@@ -73,13 +72,15 @@ def at_hand(data: DataSettings) -> Path | None:
     return beside if beside.is_file() else None
 
 
-def check_place(data: DataSettings) -> None:
+def check_place(data: DataSettings, *, again: bool = False) -> None:
     """Refuse to bring the data set to where anything else lies; where it is already, it stays.
+
+    With ``again`` it is brought there all the same.
 
     Raises: WorkflowError naming the folder and a free place.
     """
     ownership.refuse_unfit(data.dir, "data.dir")
-    if not data.dir.is_dir() or differences(data.dir):
+    if again or not is_here(data.dir):
         refuse_to_replace(data.dir)
 
 
@@ -103,15 +104,11 @@ def refuse_to_replace(folder: Path) -> None:
     )
 
 
-def make_stand_in(target: Path = SAMPLE, *, force: bool = False) -> Path:
-    """Draw the stand-in data set where it is not there yet, and return its folder."""
-    if is_sample(target) and not force:
-        note(f"{target}: already there")
-    else:
-        note("drawing a stand-in data set (not the real one)")
-        make_sample(target)
-        note(f"{target}: drawn ants and bees, for trying the tools")
-    return target
+def make_stand_in(target: Path = SAMPLE) -> None:
+    """Draw the stand-in data set."""
+    note("drawing a stand-in data set (not the real one)")
+    make_sample(target)
+    note(f"{target}: drawn ants and bees, for trying the tools")
 
 
 def check(data: DataSettings) -> None:

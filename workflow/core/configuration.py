@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,11 +24,10 @@ from workflow.core.settings import (
     InferSettings,
     MachineSettings,
     ModelSettings,
-    PathText,
     Settings,
-    Source,
     TrainSettings,
 )
+from workflow.core.values import PathText, Source
 
 _INVOKE_KEYS = {"debug", "run", "runners", "sudo", "tasks", "timeouts"}
 
@@ -53,10 +52,16 @@ def defaults() -> dict[str, dict[str, Any]]:
     }
 
 
-def read(config: Mapping[str, Any], flags: Mapping[str, Any] | None = None) -> Settings:
+def read(
+    config: Mapping[str, Any],
+    flags: Mapping[str, Any] | None = None,
+    *,
+    check: Callable[[Settings], object] = lambda settings: None,
+) -> Settings:
     """Build the settings from the files, the environment and a task's flags.
 
-    ``config`` is invoke's, which knows of ``--dry`` and of the file that ``--config`` names.
+    ``config`` is invoke's, which knows the file that ``--config`` names. ``check`` looks at what
+    rooms above know of settings.
     ``flags`` maps ``section.key`` to the flag's value; None stands for a flag that is not given.
     A relative path of a flag starts from the caller's folder, any other from the project's.
 
@@ -77,7 +82,9 @@ def read(config: Mapping[str, Any], flags: Mapping[str, Any] | None = None) -> S
             cast = _cast(name, value, getattr(sections[section], key), base)
         sections[section] = replace(sections[section], **{key: cast})
     try:
-        return Settings(**sections, dry=bool(config.get("run", {}).get("dry")))
+        settings = Settings(**sections)
+        check(settings)
+        return settings
     except WorkflowError as error:
         message = str(error.message)
         places = {name: place for name, _, place in given if f"{name.split('.')[1]}:" in message}

@@ -12,9 +12,11 @@ import io
 import os
 import signal
 import sys
+from typing import Any
 
 from invoke.config import Config
 from invoke.program import Program
+from invoke.util import helpline
 
 
 class NoFiles(Config):
@@ -33,13 +35,21 @@ class NoFiles(Config):
         """Leave INVOKE_… variables alone."""
 
 
+class InOrder(Program):
+    """invoke's program, but its list of tasks has the order of tasks.py, which is the documented
+    one."""
+
+    def _make_pairs(self, coll: Any, ancestors: Any = None) -> list[tuple[str, str | None]]:
+        return [(name, helpline(task)) for name, task in coll.tasks.items()]
+
+
 def main() -> None:
     """Run the task of the command line."""
     _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):  # the help has letters that some encodings lack
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        Program(name="inv", binary="inv", config_class=NoFiles).run()
+        InOrder(name="inv", binary="inv", config_class=NoFiles).run()
     except BrokenPipeError:  # nobody reads the list any more, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

@@ -2,65 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytorch_common.contract import (
     CACHE_MB,
-    IMAGE_SIZES,
     NET_FILE,
     ImageLimits,
     TrainOptions,
     option_names,
 )
 from workflow.core.errors import WorkflowError
+from workflow.core.values import (
+    AUTO,
+    BASES,
+    GRAMINE,
+    GRAPHENE,
+    HOME_KEY,
+    INSECURE_OPTIONS,
+    NONE,
+    PUBLISHED,
+    PYPI,
+    PathText,
+    Source,
+    check_image_name,
+    one_of,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
-PYPI = "pypi"
-AUTO = "auto"
-BACKENDS = ("sgx", "direct", "docker", "native")
-"""Where a script can run, the strongest first."""
-BASES = ("debian12", "debian12-apt", "ubuntu18.04")
-"""What the images stand on: a base dockerfile each."""
-INSECURE_OPTIONS = (
-    "insecure-args",
-    "allow-all-but-log",
-    "debug-enclave",
-    "host-env",
-    "allowed-files",
-    "log-level",
-    "insecure-keys",
-    "insecure-options",
-    "old-torch",
-)
-"""What weakens an enclave, each refused unless it is asked for by name."""
-HOME_KEY = Path(os.path.expanduser("~/.config/gramine/enclave-key.pem"))  # noqa: PTH111
-"""Where Gramine's own tools make it, outside of every build context; with the ``~`` where this user
-has no home. Source: gramine-sgx-sign."""
-GRAMINE = "gramine"
-GRAPHENE = "graphene"
-
-
-class PathText(str):
-    """A path that may be left out; what is read from a setting or a flag is absolute, or empty."""
-
-    def is_path(self) -> bool:
-        """Tell whether it names a file or folder here."""
-        return bool(self)
-
-
-class Source(PathText):
-    """Where something comes from: a URL, a path, or one of our own words."""
-
-    def is_path(self) -> bool:
-        """Tell whether it names a file or folder here."""
-        return bool(self) and "://" not in self and self != PYPI
-
-
-NONE = PathText()
-PUBLISHED = Source()
 
 
 @dataclass(frozen=True)
@@ -134,7 +105,7 @@ class MachineSettings:
     """Say where the scripts run and what of this machine they are given."""
 
     backend: str = AUTO
-    """One of BACKENDS, or auto: sgx where there is an SGX device, else native."""
+    """Name of a backend, or auto: sgx where there is an SGX device, else native."""
     sgx_device: PathText = NONE
     """The SGX device; empty takes the one that is found."""
     provision_device: PathText = NONE
@@ -213,19 +184,18 @@ class Settings:
     """Docker images."""
     gsc: GscSettings = field(default_factory=GscSettings)
     """Shielded images."""
-    dry: bool = False
-    """Print the equivalent shell commands and change nothing: ``inv --dry TASK``."""
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """How this call's flags stood on the command line, by the setting."""
 
     def __post_init__(self) -> None:
-        _one_of("machine.backend", self.machine.backend, (AUTO, *BACKENDS))
-        _one_of("image.base", self.image.base, BASES)
-        _one_of("gsc.dialect", self.gsc.dialect, (GRAMINE, GRAPHENE))
+        one_of("image.base", self.image.base, BASES)
+        one_of("gsc.dialect", self.gsc.dialect, (GRAMINE, GRAPHENE))
         if not re.fullmatch(r"(?:[0-9a-f]{7,40}(?:-dirty)?|unknown)?", self.gsc.commit):
             raise WorkflowError(f"gsc.commit: expected a commit's hash, got {self.gsc.commit!r}")
         for option in sorted(self.gsc.admitted):
-            _one_of("gsc.insecure", option, INSECURE_OPTIONS)
+            one_of("gsc.insecure", option, INSECURE_OPTIONS)
         for name in ("train", "infer"):
-            _check_image_name(f"image.{name}", getattr(self.image, name))
+            check_image_name(f"image.{name}", getattr(self.image, name))
         if self.infer.top_k < 1:
             raise WorkflowError(f"infer.top_k: expected 1 or more, got {self.infer.top_k}")
         if self.train.cache_mb < 0:
@@ -242,6 +212,11 @@ class Settings:
         if problems := self.train_options.problems():
             raise WorkflowError("; ".join(problems).replace("arch:", "model.arch:"))
 
+    def admitting(self, options: Sequence[str]) -> Settings:
+        """Return the settings in which these insecure options are admitted, if there are any."""
+        gsc = replace(self.gsc, insecure=",".join(options)) if options else self.gsc
+        return replace(self, gsc=gsc)
+
     @property
     def arch(self) -> str:
         """Return the architecture that the settings come to."""
@@ -253,19 +228,3 @@ class Settings:
         """Return the part that the training script is given."""
         shared = set(option_names()) - {"arch"}
         return TrainOptions(arch=self.arch, **{name: getattr(self.train, name) for name in shared})
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise WorkflowError(f"{name}: expected one of {', '.join(known)}, got {value}")
-
-
-def _check_image_name(name: str, value: str) -> None:
-    """Refuse what Docker would refuse, and a tag: the tag tells the backends apart."""
-    if not re.fullmatch(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*", value):
-        raise WorkflowError(
-            f"{name}: expected a Docker image's name in lower case without a tag, got {value!r}"
-        )
-
-
-ARCHITECTURES = tuple(IMAGE_SIZES)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from workflow.core.console import answer, shown
+from workflow.core.console import shown
 
 
 def shell_line(
@@ -45,7 +45,9 @@ def unquoted(line: str) -> str:
     return re.sub(rf"'([\w=-]*(?:{ours}))'", r'"\1"', line)
 
 
-def show(*lines: str) -> None:
-    """Print the lines as the answer."""
-    for line in lines:
-        answer(line)
+def fetch_lines(source: str, target: Path) -> list[str]:
+    """Return the commands that bring a file from an address, or from elsewhere on this machine."""
+    bring: list[str | Path] = ["curl", "--fail", "--location", "--output", target, source]
+    if "://" not in source:
+        bring = ["cp", source, target]
+    return [shell_line(["mkdir", "-p", target.parent]), shell_line(bring)]

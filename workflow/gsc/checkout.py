@@ -1,57 +1,28 @@
-"""GSC's checkout: set up, looked at, its command run."""
+"""GSC's checkout: looked at, its command run."""
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
-from pytorch_common.files import sha256_file, write_atomically
+from pytorch_common.files import sha256_file
 from workflow.core import shell
-from workflow.gsc import commands
-from workflow.images.build_log import BuildLog
-from workflow.core.shell_lines import shell_line, show
-from workflow.assets.download import Asset, fetch
-from workflow.core.errors import WorkflowError
 from workflow.core.console import note, plain
-from workflow.core.ownership import refuse_foreign, refuse_unfit
-from workflow.core.settings import GRAPHENE, PROJECT, GscSettings, Settings
-from workflow.core.shell import exit_on_signals
+from workflow.core.errors import WorkflowError
+from workflow.core.settings import PROJECT, GscSettings, Settings
+from workflow.gsc import commands, failures
+from workflow.images.build_run import BuildLog
 
 
-def setup(settings: Settings) -> None:
-    """Bring GSC at its commit and write its config.yaml.
-
-    Raises: WorkflowError where git or the network fails, or something else is in its folder.
-    """
-    checkout = settings.gsc
-    config = checkout.dir / "config.yaml"
-    if settings.dry:
-        into = commands.source(checkout)[2]
-        clones = [] if checkout.dir.is_dir() else commands.clone_commands(checkout, into)
-        text = commands.config_yaml(checkout)
-        show(*map(shell_line, clones), shell_line(["printf", "%s", text], stdout=config))
-        return
-    refuse_unfit(checkout.dir, "gsc.dir")
-    _check_gramine_image(checkout.gramine_image)
-    if not (checkout.dir / "gsc").is_file():
-        _clone(checkout)
-    check_version(checkout)
-    refuse_foreign([config], instead="name another checkout in gsc.dir")
-    write_atomically(config, commands.config_yaml(checkout).encode())
-    note(f"{config}: written, {checkout.gramine_image or 'Gramine at ' + commands.GRAMINE_COMMIT[:12]}")
-    _fetch_seccomp(checkout)
-
-
-def seccomp_profile(settings: Settings) -> Path:
+def seccomp_profile(settings: Settings, *, is_here: bool = True) -> Path:
     """Return the profile of system calls for direct mode: Gramine's where it is at hand, else ours.
 
-    Raises: WorkflowError where the named one is missing.
+    Raises: WorkflowError where the named one is missing and should be here.
     """
     if settings.machine.seccomp:
         named = Path(settings.machine.seccomp)
-        if not named.is_file() and not settings.dry:
+        if is_here and not named.is_file():
             raise WorkflowError(f"machine.seccomp: no such file: {named}")
         return named
     gramines = settings.gsc.dir / commands.SECCOMP_FILE
@@ -85,6 +56,53 @@ def version(checkout: GscSettings) -> str:
     return done.stdout.strip() or "unknown"
 
 
+def check_gramine(checkout: GscSettings) -> None:
+    """Refuse a Gramine image that is named and not here: GSC looks for it after the first builds.
+
+    Raises: WorkflowError.
+    """
+    from workflow.images import daemon
+
+    path = checkout.dir / "config.yaml"
+    if not path.is_file():
+        return
+    named = gramine_image(path)
+    if checkout.gramine_image and checkout.gramine_image != named:
+        raise WorkflowError(
+            f"{path} names {named or 'no Gramine image'}, but gsc.gramine_image is "
+            f"{checkout.gramine_image}; run: inv gsc-setup"
+        )
+    if named and daemon.find_image(named) is None:
+        raise WorkflowError(
+            f"no image {named} here, from which {path} takes Gramine; run: inv gsc-setup, which "
+            "has GSC compile it, or name one that is here: --gramine-image NAME"
+        )
+
+
+def gramine_image(config: Path) -> str:
+    """Return the image from which GSC's config.yaml takes Gramine, empty where it compiles one.
+
+    Raises: WorkflowError where that is no YAML.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise WorkflowError(f"{config} cannot be read; run: inv gsc-setup") from error
+    gramine = content.get("Gramine") if isinstance(content, dict) else None
+    return str(gramine.get("Image") or "") if isinstance(gramine, dict) else ""
+
+
+def gsc_problem(gsc: GscSettings) -> str:
+    """Say what keeps GSC from being used, with the command that mends it."""
+    if (gsc.dir / "gsc").is_file():
+        return (
+            "" if (gsc.dir / "config.yaml").is_file() else "GSC has no config.yaml (inv gsc-setup)"
+        )
+    return f"no GSC in {gsc.dir} (inv gsc-setup)"
+
+
 def run_gsc(command: list[str], checkout: GscSettings, what: str) -> list[str]:
     """Run GSC, drawing its steps, and return its lines.
 
@@ -101,13 +119,13 @@ def run_gsc(command: list[str], checkout: GscSettings, what: str) -> list[str]:
         status = shell.stream_both(command, take, cwd=checkout.dir, env=environment())
     finally:
         log.close()
-    if status or commands.is_already_there(lines):
+    if status or failures.is_already_there(lines):
         for line in [line for line in lines if line.strip()][-12:]:
             note(f"  | {line}")
         if status > shell.BY_SIGNAL:
             number = status - shell.BY_SIGNAL
             raise WorkflowError(f"{what} was killed by signal {number}", code=status)
-        raise WorkflowError(f"{what}: {commands.failure(lines)}", code=status or 1)
+        raise WorkflowError(f"{what}: {failures.failure(lines)}", code=status or 1)
     return lines
 
 
@@ -119,54 +137,3 @@ def environment() -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _clone(checkout: GscSettings) -> None:
-    """Clone beside the folder and move the whole into place, so that a half is never there."""
-    root = commands.source(checkout)[2]
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise WorkflowError(
-            f"{root} is there, but no whole GSC; move it away and set up anew: "
-            f"mv {root} {root}.old && inv gsc-setup; or name another folder in gsc.dir"
-        )
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with exit_on_signals(), tempfile.TemporaryDirectory(prefix=".gsc-", dir=root.parent) as folder:
-        made = Path(folder) / root.name
-        for command in commands.clone_commands(checkout, made):
-            if status := shell.passthrough(command):
-                raise WorkflowError(
-                    f"{shell.quote(command[:-1])} failed (exit status {status}), its lines stand "
-                    f"above; a copy of GSC serves too: git clone COPY {root} && inv gsc-setup"
-                )
-        made.replace(root)
-
-
-def _check_gramine_image(name: str) -> None:
-    from workflow.images import daemon
-
-    if not name:
-        return
-    if problem := daemon.problem():
-        note(f"whether image {name} is here was not looked at: {problem}")
-    elif daemon.find_image(name) is None:
-        raise WorkflowError(
-            f"no image {name} here to take Gramine from; docker images lists those that are, and "
-            "without --gramine-image inv gsc-build makes one"
-        )
-
-
-def _fetch_seccomp(checkout: GscSettings) -> None:
-    """Bring Gramine's profile of system calls; without it direct mode takes the project's own."""
-    if checkout.dialect == GRAPHENE:
-        return
-    asset = Asset(
-        name=commands.SECCOMP_FILE,
-        url=commands.SECCOMP_URL,
-        sha256=commands.SECCOMP_SHA256,
-        max_bytes=1 << 20,
-        hint="direct mode takes the project's own, dockerfiles/seccomp-direct.json",
-    )
-    try:
-        fetch(asset, checkout.dir / commands.SECCOMP_FILE, source="")
-    except WorkflowError as error:
-        note(f"Gramine's seccomp profile: {error.message}")

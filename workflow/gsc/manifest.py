@@ -1,29 +1,32 @@
-"""The manifest that GSC made, settled before it is signed: merged, pruned, sorted, linted. Pure."""
+"""The manifest that GSC made, settled before it is signed: merged, pruned, sorted.
+
+By hand: ``python -m workflow.gsc.manifest ROLE MODE < made > settled``.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli
 import tomli_w
 
-from pytorch_common.contract import (
-    HANDOVER_DIR,
-    IN_DIR,
-    INSECURE_VARIABLE,
-    OUT_DIR,
-    TORCH_VARIABLE,
-    old_torch_problem,
-)
+from pytorch_common.contract import INSECURE_VARIABLE, available_threads
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import GRAMINE, PROJECT
+from workflow.core.settings import PROJECT, GscSettings
+from workflow.core.values import INSECURE_OPTIONS
+from workflow.gsc import lint
+from workflow.gsc.commands import dialect
+from workflow.gsc.modes import MODES, Mode
+from workflow.images.build_spec import INFER, ROLES, TRAIN
 
 MANIFESTS = PROJECT / "manifests"
 FINISH = MANIFESTS / "finish.toml"
+USER_MANIFESTS = {TRAIN: "pytorch_train.manifest", INFER: "pytorch.manifest"}
 IN_IMAGE = "/gramine/app_files/entrypoint.manifest"
 
 SPARE_THREADS = 16
@@ -33,39 +36,24 @@ POOLS = 3
 ANY_FILE = "allow_all_but_log"
 """The policy by which Gramine takes any file as it is."""
 
-ADMITTED_IN_DIRECT = {"insecure-keys": "part of direct mode", "old-torch": "of the base"}
-"""Direct mode protects nothing, so it asks for no flag; an image is marked with what it has."""
-
 Manifest = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Say what in a manifest weakens an enclave."""
-
-    option: str
-    """Name by which it is admitted, one of INSECURE_OPTIONS."""
-    where: str
-    """The manifest's key and value."""
-    why: str
+def overlay(mode: Mode) -> Path:
+    """Return the file of what differs by mode."""
+    return MANIFESTS / f"{mode.name}.toml"
 
 
-def overlay(mode: str) -> Path:
-    """Return the file of what differs by backend."""
-    return MANIFESTS / f"{mode}.toml"
-
-
-def user_manifest(role: str, dialect: str = GRAMINE) -> Path:
+def user_manifest(gsc: GscSettings, role: str) -> Path:
     """Return the file that GSC is given."""
-    folder = MANIFESTS / dialect if dialect != GRAMINE else MANIFESTS
-    return folder / ("pytorch_train.manifest" if role == "train" else "pytorch.manifest")
+    return MANIFESTS / dialect(gsc).manifests / USER_MANIFESTS[role]
 
 
-def sources_digest(role: str, mode: str, insecure: Sequence[str], dialect: str = GRAMINE) -> str:
+def sources_digest(gsc: GscSettings, role: str, mode: Mode, insecure: Sequence[str]) -> str:
     """Return the SHA-256 of all that decides the settled manifest but the image itself."""
-    ours = (FINISH, overlay(mode)) if dialect == GRAMINE else ()
+    ours = (FINISH, overlay(mode)) if dialect(gsc).is_settled else ()
     digest = hashlib.sha256()
-    for path in (user_manifest(role, dialect), *ours):
+    for path in (user_manifest(gsc, role), *ours):
         digest.update(path.read_bytes() + b"\0")
     digest.update(",".join(sorted(insecure)).encode())
     return digest.hexdigest()
@@ -82,7 +70,7 @@ def parse(text: bytes, name: str) -> Manifest:
         raise WorkflowError(f"{name} is no TOML: {error}") from error
 
 
-def settle(made: Manifest, *, mode: str, threads: int, insecure: frozenset[str]) -> Manifest:
+def settle(made: Manifest, *, mode: Mode, threads: int, insecure: frozenset[str]) -> Manifest:
     """Return the manifest that is signed: GSC's, with ours merged in, pruned and sorted.
 
     ``threads`` of torch decide thread variables and room for threads. ``insecure`` options that are
@@ -107,7 +95,7 @@ def settle(made: Manifest, *, mode: str, threads: int, insecure: frozenset[str])
         sgx["trusted_files"] = arguments_alone(trusted, settled["loader"])
     else:
         sgx["trusted_files"] = prune(trusted, **rules)
-    if found := sorted({finding.option for finding in lint(settled, mode)}):
+    if found := sorted({finding.option for finding in lint.lint(settled, mode)}):
         settled["loader"]["env"][INSECURE_VARIABLE] = ",".join(found)
     return settled
 
@@ -160,108 +148,30 @@ def arguments_alone(
     ]
 
 
-def lint(manifest: Mapping[str, Any], mode: str) -> list[Finding]:
-    """Return everything that weakens the enclave, in the order of the manifest's sections."""
-    version = manifest.get("loader", {}).get("env", {}).get(TORCH_VARIABLE)
-    return [
-        *_loader_findings(manifest),
-        *torch_findings(version),
-        *_key_findings(manifest),
-        *_sgx_findings(manifest, mode),
-    ]
-
-
-def torch_findings(version: Any) -> list[Finding]:
-    """Return what is wrong with the torch of an image that says it has one of this version."""
-    if version is None or not (problem := old_torch_problem(str(version))):
-        return []
-    return [Finding("old-torch", f"{TORCH_VARIABLE} {version}", problem)]
-
-
-def refuse_insecure(findings: Sequence[Finding], mode: str, admitted: frozenset[str]) -> list[str]:
-    """Return the names of the insecure options that are in the manifest and were asked for.
-
-    Raises: WorkflowError for the first that was not, with the flag that admits it.
-    """
-    allowed = {*admitted, *(ADMITTED_IN_DIRECT if mode == "direct" else ())}
-    for finding in findings:
-        if finding.option not in allowed:
-            raise WorkflowError(
-                f"the manifest has {finding.where}: {finding.why}; take it out, or admit it by "
-                f"name: inv gsc-build --insecure {finding.option}"
-            )
-    return sorted({finding.option for finding in findings})
-
-
-def marked(admitted: frozenset[str], mode: str, torch: str | None = None) -> list[str]:
-    """Return the options that an image with this torch is marked with by hand."""
-    if mode != "direct":
-        return sorted(admitted)
-    return sorted({*admitted, "insecure-keys", *(each.option for each in torch_findings(torch))})
-
-
 def dumps(manifest: Mapping[str, Any]) -> bytes:
     """Return the manifest as TOML; the same manifest gives the same bytes."""
     return tomli_w.dumps(manifest).encode()
 
 
-def _loader_findings(manifest: Mapping[str, Any]) -> Iterator[Finding]:
-    loader = manifest.get("loader", {})
-    if loader.get("insecure__use_cmdline_argv"):
-        yield Finding(
-            "insecure-args",
-            "loader.insecure__use_cmdline_argv",
-            "the host chooses the arguments, unmeasured",
-        )
-    if loader.get("insecure__use_host_env"):
-        yield Finding(
-            "host-env", "loader.insecure__use_host_env", "the host chooses every variable"
-        )
-    for name, value in loader.get("env", {}).items():
-        if isinstance(value, Mapping) and value.get("passthrough"):
-            yield Finding(
-                "host-env", f"loader.env.{name} passthrough", "the host chooses its value"
-            )
-    level = loader.get("log_level", "error")
-    if level not in ("none", "error", "warning"):
-        yield Finding(
-            "log-level", f'loader.log_level = "{level}"', "what the enclave does is logged"
-        )
+def main() -> None:
+    """Read GSC's manifest from standard input, write the one to be signed to standard output."""
+    parser = argparse.ArgumentParser(prog="workflow.gsc.manifest", description=main.__doc__)
+    parser.add_argument("role", choices=ROLES)
+    parser.add_argument("mode", choices=MODES)
+    parser.add_argument("--insecure", action="append", default=[], choices=INSECURE_OPTIONS)
+    args = parser.parse_args()
+    made = parse(sys.stdin.buffer.read(), "standard input")
+    variables = made.get("loader", {}).get("env", {})
+    threads = int(variables.get(f"{args.role.upper()}_THREADS", available_threads()))
+    admitted = frozenset(args.insecure)
+    mode = MODES[args.mode]
+    settled = settle(made, mode=mode, threads=threads, insecure=admitted)
+    lint.refuse_insecure(lint.lint(settled, mode), mode, admitted)
+    sys.stdout.buffer.write(dumps(settled))
 
 
-def _key_findings(manifest: Mapping[str, Any], above: str = "") -> Iterator[Finding]:
-    named = {"loader.insecure__use_cmdline_argv", "loader.insecure__use_host_env"}
-    for key, value in manifest.items():
-        path = f"{above}.{key}" if above else key
-        if key.startswith("insecure__") and value and path not in named:
-            option = "insecure-keys" if path == "fs.insecure__keys" else "insecure-options"
-            yield Finding(option, path, "Gramine's own name for it says insecure")
-        elif isinstance(value, Mapping):
-            yield from _key_findings(value, path)
-
-
-def _sgx_findings(manifest: Mapping[str, Any], mode: str) -> Iterator[Finding]:
-    sgx = manifest.get("sgx", {})
-    policy = sgx.get("file_check_policy", "strict")
-    if policy != "strict":
-        yield Finding(
-            "allow-all-but-log", f'sgx.file_check_policy = "{policy}"', "any file is taken as it is"
-        )
-    if sgx.get("debug"):
-        yield Finding("debug-enclave", "sgx.debug = true", "a debugger reads the enclave's memory")
-    expected = {f"file:{IN_DIR}/", f"file:{OUT_DIR}/"}
-    for uri in sgx.get("allowed_files", []):
-        if uri not in expected:
-            yield Finding("allowed-files", f'sgx.allowed_files "{uri}"', "the host can change it")
-    if not any(_is_sealed(mount, mode) for mount in manifest.get("fs", {}).get("mounts", [])):
-        yield Finding(
-            "insecure-options",
-            f"no encrypted mount at {HANDOVER_DIR}",
-            "the network leaves in plain",
-        )
-
-
-def _is_sealed(mount: Mapping[str, Any], mode: str) -> bool:
-    key = "_sgx_mrsigner" if mode == "sgx" else "default"
-    kind = (mount.get("type"), mount.get("path"), mount.get("key_name"))
-    return kind == ("encrypted", HANDOVER_DIR, key)
+if __name__ == "__main__":
+    try:
+        main()
+    except WorkflowError as error:
+        sys.exit(str(error.message))

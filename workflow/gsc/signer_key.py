@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from workflow.core.errors import WorkflowError
 from workflow.core.console import note
+from workflow.core.disk import nearest
+from workflow.core.errors import WorkflowError
 from workflow.core.settings import GscSettings
 
 KEY_BITS = 3072
@@ -93,6 +96,34 @@ def open_key(path: Path, ask: AskPassphrase) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+
+
+def check_key(checkout: GscSettings, key: Path) -> None:
+    """Refuse a key that is none for SGX, or that can neither be read nor made.
+
+    One whose pass phrase is going to be asked for is opened then.
+
+    Raises: WorkflowError.
+    """
+    if not key.exists():
+        if checkout.key_is_named and key == checkout.key:
+            raise WorkflowError(missing_message(key))
+        folder = nearest(key)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise WorkflowError(f"{key} cannot be made: {folder} cannot be written; name another")
+    elif checkout.passphrase_file or not sys.stdin.isatty():
+        key_pem(checkout, key)
+    else:
+        with contextlib.suppress(_AskedForLaterError):
+            open_key(key, _ask_later)
+
+
+class _AskedForLaterError(Exception):
+    """Say that the pass phrase is not asked for yet."""
+
+
+def _ask_later() -> NoReturn:
+    raise _AskedForLaterError
 
 
 def _checked(key: object, path: Path) -> rsa.RSAPrivateKey:

@@ -1,4 +1,4 @@
-"""The Docker images: their names, what goes into each, and the build arguments. Pure."""
+"""The Docker images: their names, what goes into each, build arguments and context. Pure."""
 
 from __future__ import annotations
 
@@ -182,15 +182,27 @@ def _limits(settings: Settings, script: str) -> dict[str, str]:
     return {f"{script}_{name.upper()}": str(value) for name, value in limits.items()}
 
 
-def differing_options(
-    wanted: Mapping[str, str], environment: Mapping[str, str]
-) -> list[tuple[str, str, str]]:
-    """Return name, wanted and built-in value of each variable in which an image differs."""
-    return [
-        (name, value, environment.get(name, "nothing"))
-        for name, value in wanted.items()
-        if environment.get(name) != value
-    ]
+def _code(*packages: str) -> Files:
+    return {
+        path.relative_to(PROJECT).as_posix(): path
+        for package in packages
+        for path in sorted((PROJECT / package).glob("*.py"))
+    }
+
+
+def _wheels(settings: Settings) -> Files:
+    if not settings.image.wheels:
+        return {}
+    folder = Path(settings.image.wheels)
+    wheels = (path for path in folder.glob("*.whl") if not is_hidden(path, folder))
+    return {f"wheels/{path.name}": path for path in sorted(wheels)}
+
+
+def _inside(path: Path | None) -> str | None:
+    """Return the path from pytorch_train's folder on, None where it lies elsewhere."""
+    if path is None or not path.is_relative_to(PROJECT / "pytorch_train"):
+        return None
+    return path.relative_to(PROJECT).as_posix()
 
 
 def write_context(build: Build, target: IO[bytes]) -> str:
@@ -229,26 +241,3 @@ class _Hashed(io.RawIOBase):
     def write(self, data: Any) -> int:
         self.sha256.update(data)
         return self._target.write(data)
-
-
-def _code(*packages: str) -> Files:
-    return {
-        path.relative_to(PROJECT).as_posix(): path
-        for package in packages
-        for path in sorted((PROJECT / package).glob("*.py"))
-    }
-
-
-def _wheels(settings: Settings) -> Files:
-    if not settings.image.wheels:
-        return {}
-    folder = Path(settings.image.wheels)
-    wheels = (path for path in folder.glob("*.whl") if not is_hidden(path, folder))
-    return {f"wheels/{path.name}": path for path in sorted(wheels)}
-
-
-def _inside(path: Path | None) -> str | None:
-    """Return the path from pytorch_train's folder on, None where it lies elsewhere."""
-    if path is None or not path.is_relative_to(PROJECT / "pytorch_train"):
-        return None
-    return path.relative_to(PROJECT).as_posix()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from workflow.assets import pretrained
+from workflow.backends.classify_job import ClassifyJob
+from workflow.backends.native import Native
+from workflow.backends.train_job import TrainJob
 from workflow.core.console import answer, shown
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings
-from workflow.core.shell_lines import shell_line, show
-from workflow.steps import classification, training
+from workflow.core.shell_lines import shell_line
+from workflow.core.step import Look, Step
 from workflow.tools import comparisons, image_bench, seeds
 from workflow.tools.comparisons import METHODS, Row
 from workflow.tools.measure import BENCHMARKS
@@ -20,38 +23,53 @@ SCALED = PROJECT / "out" / "scaled"
 """Where the commands of a dry run put ten times the images."""
 
 
-def bench(
-    settings: Settings, what: str, *, rounds: int, method: str = "", as_json: bool = False
-) -> None:
-    """Run our scripts and the yardsticks in turn, and print a table with the ratios, or JSON.
+KINDS: dict[str, Callable[[Sequence[str], Settings, int], list[Row]]] = {
+    "train": comparisons.compare_training,
+    "classify": lambda methods, *rest: comparisons.compare_classifying(*rest),
+    "accuracy": seeds.compare_accuracy,
+    "scale": comparisons.compare_scale,
+    "images": lambda methods, *rest: image_bench.read_images(*rest),
+}
 
-    ``method`` is the one to train by; empty takes feature extraction and full fine-tuning.
 
-    Raises: WorkflowError where ``what`` is no benchmark, an input is missing or a run fails.
-    """
-    if method and method not in METHODS:
-        raise WorkflowError(f"method: expected one of {', '.join(METHODS)}, got {method}")
-    methods = (method,) if method else METHODS
-    kinds: dict[str, Callable[[Settings, int], list[Row]]] = {
-        "train": partial(comparisons.compare_training, methods),
-        "classify": comparisons.compare_classifying,
-        "accuracy": partial(seeds.compare_accuracy, methods),
-        "scale": partial(comparisons.compare_scale, methods),
-        "images": image_bench.read_images,
-    }
-    if what not in kinds:
-        raise WorkflowError(f"what: expected one of {', '.join(kinds)}, got {what}")
-    if rounds < 1:
-        raise WorkflowError(f"rounds: expected 1 or more, got {rounds}")
-    if settings.dry:
-        show(*timed_lines(settings, what, methods))
-        return
-    rows = kinds[what](settings, rounds)
-    if as_json:
-        answer(json.dumps({"what": what, "rows": rows}, indent=2))
-    else:
-        for line in table(rows):
-            answer(line)
+@dataclass(frozen=True)
+class Bench(Step):
+    """Run our scripts and the yardsticks in turn, and print a table with the ratios, or JSON."""
+
+    title = "bench"
+    what: str
+    rounds: int
+    method: str
+    """To train by; empty takes feature extraction and full fine-tuning."""
+    as_json: bool
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """Return the methods to train by."""
+        return (self.method,) if self.method else METHODS
+
+    def reads(self) -> Iterable[Look]:
+        return (self._check,)
+
+    def run(self) -> None:
+        rows = KINDS[self.what](self.methods, self.settings, self.rounds)
+        if self.as_json:
+            answer(json.dumps({"what": self.what, "rows": rows}, indent=2))
+        else:
+            for line in table(rows):
+                answer(line)
+
+    def shell(self) -> Sequence[str]:
+        self._check()
+        return timed_lines(self.settings, self.what, self.methods)
+
+    def _check(self) -> None:
+        if self.method and self.method not in METHODS:
+            raise WorkflowError(f"method: expected one of {', '.join(METHODS)}, got {self.method}")
+        if self.what not in KINDS:
+            raise WorkflowError(f"what: expected one of {', '.join(KINDS)}, got {self.what}")
+        if self.rounds < 1:
+            raise WorkflowError(f"rounds: expected 1 or more, got {self.rounds}")
 
 
 def timed_lines(settings: Settings, what: str, methods: Sequence[str]) -> list[str]:
@@ -62,7 +80,7 @@ def timed_lines(settings: Settings, what: str, methods: Sequence[str]) -> list[s
     if what == "classify":
         image = settings.data.dir / "val"
         yard = shell_line(["python", BENCHMARKS / "single_image.py", settings.infer.net, image])
-        set_digest, ours = classification.classify_lines(settings, "native", [shown(image)])
+        set_digest, ours = Native().shell(ClassifyJob(settings, (shown(image),)))
         return [f"time {yard}", set_digest, f"time {ours}"]
     weights = pretrained.weights_path(settings)
     lines = scaled_lines(settings) if what == "scale" else []
@@ -75,7 +93,7 @@ def timed_lines(settings: Settings, what: str, methods: Sequence[str]) -> list[s
             yard = shell_line(["python", script, *comparisons.tutorial_args(chosen, weights)])
             lines.append(f"time {yard}")
             runs = [chosen]
-        lines += [f"time {line}" for run in runs for line in training.train_lines(run, "native")]
+        lines += [f"time {line}" for run in runs for line in Native().shell(TrainJob(run))]
     return lines
 
 

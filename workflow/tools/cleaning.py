@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytorch_common.contract import (
@@ -14,13 +15,14 @@ from pytorch_common.contract import (
     RESULT_TEXT_FILE,
 )
 from workflow.assets import dataset, pins, pretrained, sample
-from workflow.assets.handover import ENCRYPTED_FOLDER, NET_SUFFIXES, RUN_FILE
+from workflow.assets.trained import ENCRYPTED_FOLDER, NET_SUFFIXES, RUN_FILE
+from workflow.backends.train_job import SCRATCH_FOLDER
 from workflow.core.console import note
 from workflow.core.locks import LOCK, none_running
 from workflow.core.ownership import entries, is_ours
 from workflow.core.settings import PROJECT, Settings
-from workflow.core.shell_lines import shell_line, show
-from workflow.steps.training import SCRATCH_FOLDER
+from workflow.core.shell_lines import shell_line
+from workflow.core.step import Step
 from workflow.tools.report import CURVES_FILE, REPORT_FILE
 
 NAMES = frozenset(
@@ -38,25 +40,32 @@ PASSING = (LOCK, ".enclave-finetune.part", ".enclave-finetune.etag.part")
 DOWNLOADS = (pretrained.MODELS, dataset.HYMENOPTERA, dataset.SAMPLE)
 
 
-def clean(settings: Settings, *, downloads: bool = False) -> None:
+@dataclass(frozen=True)
+class Clean(Step):
     """Delete results, networks and records, with ``downloads`` weights and images too.
 
     A file that no task made stays, wherever it lies.
-
-    Raises: WorkflowError where a run is going on in one of the folders.
     """
-    paths = [*_made(settings), *(_downloaded() if downloads else ())]
-    if settings.dry:
-        show(*([shell_line(["rm", "-f", path]) for path in paths] or ["# nothing is there"]))
-        return
-    with none_running(path for path in paths if path.name.endswith(LOCK)):
-        for path in paths:
-            path.unlink(missing_ok=True)
-            note(f"deleted {path}")
-    _remove_empty_folders(paths)
-    for folder in (OUT, *(DOWNLOADS if downloads else ())):
-        if kept := [str(path.relative_to(folder)) for path in entries(folder)]:
-            note(f"kept in {folder}, as no task made it: {', '.join(kept)}")
+
+    title = "clean"
+    downloads: bool = False
+
+    def run(self) -> None:
+        paths = self._paths()
+        with none_running(path for path in paths if path.name.endswith(LOCK)):
+            for path in paths:
+                path.unlink(missing_ok=True)
+                note(f"deleted {path}")
+        _remove_empty_folders(paths)
+        for folder in (OUT, *(DOWNLOADS if self.downloads else ())):
+            if kept := [str(path.relative_to(folder)) for path in entries(folder)]:
+                note(f"kept in {folder}, as no task made it: {', '.join(kept)}")
+
+    def shell(self) -> Sequence[str]:
+        return [shell_line(["rm", "-f", path]) for path in self._paths()] or ["# nothing is there"]
+
+    def _paths(self) -> list[Path]:
+        return [*_made(self.settings), *(_downloaded() if self.downloads else ())]
 
 
 def _made(settings: Settings) -> Iterator[Path]:

@@ -16,12 +16,12 @@ from pytorch_common.contract import (
     RESULT_JSON_FILE,
     available_threads,
 )
-from workflow.assets import dataset, handover
-from workflow.backends.run import INFER_SCRIPT, TRAIN_SCRIPT
+from workflow.assets import dataset, trained
+from workflow.backends.classify_job import INFER_SCRIPT, infer_arguments
+from workflow.backends.train_job import TRAIN_SCRIPT, train_arguments
 from workflow.core.console import note, shown
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import Settings
-from workflow.steps import classification, training
 from workflow.tools.measure import BENCHMARKS, Measured, ours, usual
 
 Row = dict[str, Any]
@@ -49,7 +49,7 @@ def compare_training(methods: Sequence[str], settings: Settings, rounds: int) ->
                 note(f"{method}, round {number + 1}/{rounds}: the tutorial's loop")
                 yards.append(tutorial(chosen, weights))
                 note(f"{method}, round {number + 1}/{rounds}: train.py")
-                owns.append(ours(str(TRAIN_SCRIPT), training.train_args(chosen, weights)))
+                owns.append(ours(str(TRAIN_SCRIPT), train_arguments(chosen, weights)))
                 note(f"{method}, round {number + 1}/{rounds}: bare passes")
                 limits.append(_bare_passes_s(chosen))
             what = f"{method}, {settings.arch}, {settings.train.epochs} epochs"
@@ -66,14 +66,14 @@ def compare_classifying(settings: Settings, rounds: int) -> list[Row]:
     Raises: WorkflowError where the two do not agree on every label and, to 1e-4, probability.
     """
     dataset.check(settings.data)
-    net_sha256 = handover.accepted_net(settings.infer.net)
+    net_sha256 = trained.accepted_net(settings.infer.net)
     images = [str(path) for path in dataset.image_files(settings.data.dir / "val")]
     rows, net = [], str(settings.infer.net)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         # The yardstick, as training, applies no profile.
         infer = replace(settings.infer, out=Path(folder), ignore_profiles=True)
         chosen_settings = replace(settings, infer=infer)
-        args = [*classification.infer_args(chosen_settings, net_sha256)[:-1], *images]
+        args = [*infer_arguments(chosen_settings, net_sha256)[:-1], *images]
         for name, chosen in (("one image, from cold", images[:1]), ("all in one call", images)):
             yards, owns = [], []
             for number in range(rounds):
@@ -109,8 +109,8 @@ def compare_scale(methods: Sequence[str], settings: Settings, rounds: int) -> li
             for number in range(rounds):
                 for name, run in runs.items():
                     note(f"{method}, round {number + 1}/{rounds}: {name}")
-                    done = ours(str(TRAIN_SCRIPT), training.train_args(run, weights))
-                    record = handover.read_record(run.train.out)
+                    done = ours(str(TRAIN_SCRIPT), train_arguments(run, weights))
+                    record = trained.read_record(run.train.out)
                     seconds[name].append(record["elapsed_s"])
                     peaks[name].append(done.peak_mb)
             streamed = statistics.median(seconds[STREAMED])

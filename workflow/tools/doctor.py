@@ -14,12 +14,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pytorch_common.contract import available_threads, old_torch_problem
-from workflow.assets import dataset, handover, pretrained
+from workflow.assets import dataset, pretrained, trained
 from workflow.core.console import answer, is_colourful, red
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings
-from workflow.tools.checks import Check
-from workflow.tools.doctor_shielded import shield_checks
+from workflow.tools.doctor_shielded import Check, shield_checks
 
 DISK_NEEDED_BYTES = 2 * 2**30
 MEMORY_NEEDED_BYTES = 2 * 2**30
@@ -83,7 +82,7 @@ def examine(settings: Settings) -> list[Check]:
         made_check("images", lambda: _checked_data(settings), "inv fetch-hymenoptera"),
         made_check(
             "network",
-            lambda: f"sha256 {handover.accepted_digest(settings.infer)}",
+            lambda: f"sha256 {trained.accepted_digest(settings.infer)}",
             "inv train, then: inv copy-net",
         ),
         *shield_checks(settings),

@@ -7,15 +7,34 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from workflow.backends import base
-from workflow.backends.preflight import SHIELDED_BYTES
+from workflow.backends import gramine
+from workflow.backends.gramine import Shielded
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import GscSettings, MachineSettings, Settings
-from workflow.gsc import checkout, commands, enclaves, manifest
+from workflow.core.step import problem
+from workflow.gsc import checkout, commands, manifest, shielded_images
+from workflow.gsc.modes import MODES, signed_name
 from workflow.images.build_spec import ROLES, image_name
-from workflow.tools.checks import Check
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say what was looked at and what was found."""
+
+    name: str
+    """What was looked at."""
+    state: str
+    """ok, missing (a task makes it, or a stronger backend needs it), insecure (it works,
+    but protects less), or bad (nothing works until it is mended)."""
+    found: str
+    """What is there, in words."""
+    mend: str = ""
+    """The command that mends it, empty where nothing is to be mended."""
+
 
 LOWEST_API = (1, 41)
 """Of the Docker daemon: that of Engine 20.10, with which this project was run."""
@@ -70,14 +89,14 @@ def disk_check(folder: Path) -> Check:
     except OSError:
         return Check("docker disk", "ok", f"{folder} is not for this user to look at")
     text = f"{free / 2**30:.1f} GiB free in {folder}"
-    if free < SHIELDED_BYTES:
+    if free < Shielded.room_bytes:
         return Check("docker disk", "missing", text, "docker system prune")
     return Check("docker disk", "ok", text)
 
 
 def gsc_check(settings: Settings) -> Check:
     """Look for GSC, and at which commit it is."""
-    if problem := base.gsc_problem(settings.gsc):
+    if problem := checkout.gsc_problem(settings.gsc):
         return Check("gsc", "missing", problem.split(" (")[0], "inv gsc-setup")
     commit = checkout.version(settings.gsc)
     if problem := commands.version_problem(settings.gsc, commit):
@@ -98,17 +117,17 @@ def python_needs_check(imports: Sequence[str] = GSC_IMPORTS) -> Check:
 def sgx_checks(machine: MachineSettings, system: Path, process: Path) -> list[Check]:
     """Look at the devices, AESM, the enclave memory and the kernel."""
     kernel = os.uname().release
-    device = base.no_device(base.device_paths(machine))
+    device = gramine.no_device(gramine.device_paths(machine))
     return [
         _found(
             "sgx device",
-            base.enclave_device(machine),
+            gramine.enclave_device(machine),
             f"{device}; processor {processor_sgx(process)}",
             "enable SGX in the firmware; a kernel from 5.11 on has the driver",
         ),
         _found(
             "sgx provision",
-            base.provision_device(machine),
+            gramine.provision_device(machine),
             "none; needed for quotes alone",
             "as for the device",
         ),
@@ -140,7 +159,7 @@ def enclave_bytes(role: str) -> int:
 
     Raises: WorkflowError where the manifest has none.
     """
-    path = manifest.user_manifest(role)
+    path = manifest.user_manifest(GscSettings(), role)
     size = str(manifest.parse(path.read_bytes(), str(path)).get("sgx", {}).get("enclave_size"))
     found = re.fullmatch(r"(\d+)([KMGT]?)", size)
     if found is None:
@@ -196,13 +215,13 @@ def image_checks(settings: Settings) -> list[Check]:
     if daemon.problem():
         return []
     checks = []
-    for mode in base.SHIELDED:
+    for mode in MODES.values():
         for role in ROLES:
-            name = commands.app_name(image_name(settings, role), mode)
-            if daemon.find_image(commands.signed_name(name)):
-                weak = enclaves.insecure_options(name)
-                current = _currency(settings, role, mode)
-                checks.append(image_check(commands.signed_name(name), weak, current))
+            app = mode.app_name(image_name(settings, role))
+            if daemon.find_image(signed_name(app)):
+                weak = shielded_images.insecure_options(app)
+                stale = problem(partial(shielded_images.current_image, settings, role, mode))
+                checks.append(image_check(signed_name(app), weak, stale))
     return checks
 
 
@@ -213,14 +232,6 @@ def image_check(name: str, weak: Sequence[str], stale: str) -> Check:
     if stale:
         return Check(name, "missing", *stale.split("; run: ", 1))
     return Check(name, "ok", "of today's image and manifests")
-
-
-def _currency(settings: Settings, role: str, mode: str) -> str:
-    try:
-        enclaves.current_image(settings, role, mode)
-    except WorkflowError as error:
-        return str(error.message)
-    return ""
 
 
 def _found(name: str, what: str | None, lacking: str, mend: str) -> Check:

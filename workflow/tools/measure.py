@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytorch_common.contract import RUNTIME_VARIABLES
-from workflow.backends.run import native_environment
+from workflow.backends.native import native_environment
 from workflow.core import shell
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT

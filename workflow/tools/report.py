@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytorch_common.contract import HISTORY_FILE, RECORD_FILE, RESULT_JSON_FILE
 from pytorch_common.files import write_atomically
-from workflow.assets import dataset, handover
-from workflow.backends import base
-from workflow.core import ownership
+from workflow.assets import dataset, trained
+from workflow.backends.train_job import SCRATCH_FOLDER
 from workflow.core.console import answer, note, shown
 from workflow.core.errors import WorkflowError
+from workflow.core.ownership import refuse_foreign
 from workflow.core.settings import Settings
-from workflow.core.shell_lines import show
-from workflow.steps import classification, training
-from workflow.tools.curves import draw_curves
+from workflow.core.step import Look, Step, perform
+from workflow.tools.pictures import data_uri, draw_curves, thumbnail
 
 REPORT_FILE = "report.html"
 CURVES_FILE = "curves.png"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-THUMBNAIL_PIXELS = 180
 THUMBNAILS_AT_MOST = 60
 
 RUN_FACTS = ("image", "image_id", "insecure", "measurement")
@@ -35,6 +31,7 @@ IMAGE = "Image and measurement"
 DIGESTS = "Digests (sha256)"
 
 Json = Mapping[str, Any]
+Classify = Callable[[Settings, tuple[str, ...]], Step]
 
 
 FIGURES = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "elapsed_s")
@@ -63,41 +60,52 @@ class Verdict:
     """Of the class that was found."""
 
 
-def write_report(settings: Settings) -> Path:
-    """Write report.html and curves.png beside the network's record and return the page.
+@dataclass(frozen=True)
+class Report(Step):
+    """Write report.html and curves.png beside the network's record.
 
     The validation images are classified anew, with the network that was handed over.
-
-    Raises: WorkflowError where training is not there, or the network is not the one it made.
     """
-    folder = settings.train.out
-    if settings.dry:
-        val = shown(settings.data.dir / "val")
-        show(f"# the page is drawn from this and from {shown(folder)} by inv report alone")
-        show(*classification.classify_lines(settings, base.pick(settings), [val]))
-        return folder / REPORT_FILE
-    pages = [folder / name for name in (REPORT_FILE, CURVES_FILE)]
-    ownership.refuse_foreign(pages, instead="name another folder: --out")
-    record = read_record(folder)
-    history = read_history(folder)
-    if handover.accepted_digest(settings.infer) != record["digests"]["net"]:
-        raise WorkflowError(
-            f"{settings.infer.net} is not the network of {folder}; run: inv copy-net"
-        )
-    verdicts = classify_validation(settings, record["classes"])
-    scratch_folder = folder / training.SCRATCH_FOLDER
-    scratch = read_history(scratch_folder) if (scratch_folder / RECORD_FILE).is_file() else None
-    curves = draw_curves(
-        history, scratch, str(record.get("settings", {}).get("method", "training"))
-    )
-    run = handover.read_run(folder)
-    known = {name: run[name] for name in RUN_FACTS if run.get(name)}
-    page = render({**record, **known}, history, scratch, verdicts, curves)
-    write_atomically(folder / CURVES_FILE, curves)
-    write_atomically(folder / REPORT_FILE, page.encode())
-    for path in pages:
-        answer(shown(path))
-    return folder / REPORT_FILE
+
+    title = "report"
+    classify: Classify
+    """Makes the step that classifies images quietly."""
+
+    @property
+    def pages(self) -> tuple[Path, Path]:
+        """Return what it writes."""
+        folder = self.settings.train.out
+        return (folder / REPORT_FILE, folder / CURVES_FILE)
+
+    def writes(self) -> Iterable[Look]:
+        return (lambda: refuse_foreign(self.pages, instead="name another folder: --out"),)
+
+    def run(self) -> None:
+        settings, folder = self.settings, self.settings.train.out
+        record, history = read_record(folder), read_history(folder)
+        if trained.accepted_digest(settings.infer) != record["digests"]["net"]:
+            raise WorkflowError(
+                f"{settings.infer.net} is not the network of {folder}; run: inv copy-net"
+            )
+        verdicts = classify_validation(settings, record["classes"], self.classify)
+        beside = folder / SCRATCH_FOLDER
+        scratch = read_history(beside) if (beside / RECORD_FILE).is_file() else None
+        method = str(record.get("settings", {}).get("method", "training"))
+        curves = draw_curves(history, scratch, method)
+        run = trained.read_run(folder)
+        known = {name: run[name] for name in RUN_FACTS if run.get(name)}
+        page = render({**record, **known}, history, scratch, verdicts, curves)
+        for path, data in zip(self.pages, (page.encode(), curves), strict=True):
+            write_atomically(path, data)
+            answer(shown(path))
+
+    def shell(self) -> Sequence[str]:
+        val = shown(self.settings.data.dir / "val")
+        folder = shown(self.settings.train.out)
+        return [
+            f"# the page is drawn from this and from {folder} by inv report alone",
+            *self.classify(self.settings, (val,)).shell(),
+        ]
 
 
 def read_record(folder: Path) -> Json:
@@ -105,7 +113,7 @@ def read_record(folder: Path) -> Json:
 
     Raises: WorkflowError naming what is missing.
     """
-    record = handover.read_record(folder)
+    record = trained.read_record(folder)
     for name, kind in SHOWN.items():
         value: Any = record
         for part in name.split("."):
@@ -132,7 +140,9 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         raise WorkflowError(f"{path} cannot be read ({error}); run: inv train") from error
 
 
-def classify_validation(settings: Settings, classes: Sequence[str]) -> list[Verdict]:
+def classify_validation(
+    settings: Settings, classes: Sequence[str], classify: Classify
+) -> list[Verdict]:
     """Classify every validation image and return what was made of it.
 
     With the colours that training saw, unless a sealed image has built in otherwise.
@@ -150,11 +160,11 @@ def classify_validation(settings: Settings, classes: Sequence[str]) -> list[Verd
     images = [(path, name) for name in names for path in dataset.image_files(split / name)]
     note(f"classifying {len(images)} validation images")
     with tempfile.TemporaryDirectory(prefix="report-") as out:
-        is_sealed = handover.encrypted_net(settings.infer.net.parent).is_file()
+        is_sealed = trained.encrypted_net(settings.infer.net.parent).is_file()
         ignore_profiles = settings.infer.ignore_profiles or not is_sealed
         infer = replace(settings.infer, out=Path(out), ignore_profiles=ignore_profiles)
         chosen = replace(settings, infer=infer)
-        classification.classify(chosen, [str(path) for path, _ in images], quiet=True)
+        perform(classify(chosen, tuple(str(path) for path, _ in images)))
         results = json.loads((Path(out) / RESULT_JSON_FILE).read_text(encoding="utf-8"))["results"]
     return [
         Verdict(path, name, result["label"], result["probability"])
@@ -220,23 +230,6 @@ def facts(content: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield full, {True: "yes", False: "no", None: "none"}[value]
         else:
             yield full, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def thumbnail(path: Path) -> str:
-    """Return a small copy of the image as text that a page can hold."""
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        small = ImageOps.exif_transpose(image).convert("RGB")
-    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    picture = io.BytesIO()
-    small.save(picture, format="JPEG", quality=85)
-    return data_uri(picture.getvalue(), "image/jpeg")
-
-
-def data_uri(data: bytes, kind: str) -> str:
-    """Return the bytes as an address that holds them."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _most_certain_first(verdict: Verdict) -> tuple[float, str]:

@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 from pytorch_common.contract import HISTORY_FILE, available_threads
 from workflow.assets import dataset, pretrained
-from workflow.backends.run import TRAIN_SCRIPT
+from workflow.backends.train_job import TRAIN_SCRIPT, train_arguments
 from workflow.core.console import note
 from workflow.core.settings import Settings
-from workflow.steps import training
 from workflow.tools.comparisons import Row, check, tutorial, with_train
 from workflow.tools.measure import ours
 
@@ -64,7 +63,7 @@ def _train_both(
     """Train with the seed, the tutorial's loop and ours, and return what came of each."""
     chosen = with_train(settings, seed=seed, out=folder / str(seed))
     usual_history = json.loads(tutorial(chosen, weights).answer)
-    ours(str(TRAIN_SCRIPT), training.train_args(chosen, weights))
+    ours(str(TRAIN_SCRIPT), train_arguments(chosen, weights))
     history = json.loads((chosen.train.out / HISTORY_FILE).read_text(encoding="utf-8"))["epochs"]
     both = (
         Outcome(max(usual_history["val_correct"]), usual_history["train_loss"][-1]),

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from pytorch_common.contract import ImageLimits
+from tests.backends.conftest import in_backend
 from tests.conftest import paint
-from workflow.core.settings import GRAPHENE, GscSettings, InferSettings, Settings
-from workflow.images.staging import inner_name, staged
-from workflow.steps import classification
+from workflow.backends import base
+from workflow.backends.classify_job import ClassifyJob, inner_name, staged
+from workflow.core.settings import GscSettings, InferSettings, Settings
+from workflow.core.values import GRAPHENE
+from workflow.steps import classify
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ def test_a_file_named_outright_may_be_anything_and_a_missing_one_is_only_listed(
 
 
 def test_a_pattern_is_expanded_before(here: Path) -> None:
-    names = classification.expand("**/*.png")
+    names = classify.expand("**/*.png")
     with staged(names, here) as folder:
         assert listed(folder) == ["a.png", "deep/b.png"]
         assert what_is_in(folder) == ["a.png", "deep/b.png", "images.list"]
@@ -131,9 +134,9 @@ def test_what_cannot_be_copied_cannot_be_read_inside_either(
 
 
 def test_a_name_that_begins_like_a_home_may_be_a_files(here: Path) -> None:
-    assert classification.expand("~nobody-is-called-so.png") == ["~nobody-is-called-so.png"]
-    assert classification.expand("http://x/b.png") == ["http://x/b.png"]
-    assert classification.expand("~/x.png") == [str(Path.home() / "x.png")]
+    assert classify.expand("~nobody-is-called-so.png") == ["~nobody-is-called-so.png"]
+    assert classify.expand("http://x/b.png") == ["http://x/b.png"]
+    assert classify.expand("~/x.png") == [str(Path.home() / "x.png")]
 
 
 def test_nothing_is_left_after_an_error(here: Path) -> None:
@@ -150,13 +153,15 @@ def test_what_the_classifying_container_is_given(tmp_path: Path) -> None:
         "direct": (tmp_path / "encrypted", "/handover", False),
     }
     for backend, (source, target, read_only) in expected.items():
-        spec = classification.infer_spec(chosen, backend, "image", user="1:1", images=images)
-        mounts = [(mount.source, mount.target, mount.read_only) for mount in spec.mounts]
+        job, sealed = ClassifyJob(chosen), base.pick(in_backend(chosen, backend)).seals
+        given = job.mounts(images, sealed=sealed)
+        mounts = [(mount.source, mount.target, mount.read_only) for mount in given]
         assert mounts == [
             (tmp_path / "out", "/out", False),
             (source, target, read_only),
             (images, "/in", True),
         ]
     old = replace(chosen, gsc=GscSettings(dialect=GRAPHENE))
-    spec = classification.infer_spec(old, "direct", "image", user="1:1", images=images)
-    assert spec.mounts[1].target == "/handover/net.pt"
+    graphene = base.pick(in_backend(old, "direct"))
+    mounts = ClassifyJob(old).mounts(images, sealed=graphene.seals)
+    assert mounts[1].target == "/handover/net.pt"

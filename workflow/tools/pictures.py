@@ -1,14 +1,17 @@
-"""The course of training as a picture."""
+"""The pictures of the report: the course of training, and small copies of images."""
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 TUNED, SCRATCH = "#0072b2", "#d55e00"
 """Blue and vermilion, which colour-blind people tell apart too. Source: Okabe and Ito, 2008."""
 DPI = 130
+THUMBNAIL_PIXELS = 180
 
 History = Sequence[Mapping[str, Any]]
 
@@ -46,6 +49,23 @@ def draw_curves(history: History, scratch: History | None, method: str) -> bytes
     # The name by which a later task knows that it may write over the picture.
     figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": "enclave-finetune"})
     return picture.getvalue()
+
+
+def thumbnail(path: Path) -> str:
+    """Return a small copy of the image as text that a page can hold."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        small = ImageOps.exif_transpose(image).convert("RGB")
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    picture = io.BytesIO()
+    small.save(picture, format="JPEG", quality=85)
+    return data_uri(picture.getvalue(), "image/jpeg")
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Return the bytes as an address that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _lines(axes: Any, history: History, name: str, colour: str, label: str) -> None:

@@ -1,4 +1,4 @@
-"""The network on its way from the training side to the classifying one, plain or sealed."""
+"""A trained network and what is known of it: its record, its digest, whether it is sealed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_common.contract import NET_FILE, RECORD_FILE, record_problem
-from pytorch_common.files import is_lfs_pointer, sha256_file, write_atomically
-from workflow.backends import base
-from workflow.core.console import note, shown
+from pytorch_common.files import is_lfs_pointer, write_atomically
+from workflow.core.disk import sha256_file
 from workflow.core.errors import WorkflowError
-from workflow.core.ownership import refuse_foreign, refuse_unfit
-from workflow.core.settings import BACKENDS, InferSettings, Settings, TrainSettings
-from workflow.core.shell_lines import shell_line, show
+from workflow.core.settings import InferSettings, Settings, TrainSettings
+from workflow.core.shell_lines import shell_line
+
+NET_SUFFIXES = (".pt", ".pth")
+"""How the file of a network ends: so it is taken for no other of our files, nor for code."""
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = "enclave-finetune/run/1"
@@ -69,37 +70,6 @@ def read_run(folder: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def copy_net(settings: Settings, *, after: str = "") -> Path:
-    """Copy the trained network, with its record, to where the classifying side reads it.
-
-    A sealed one is copied as it is: the host cannot read it, but sees that it is the file which the
-    run left. Returns the copy. Dry, ``after`` is the backend of a training that would come before.
-
-    Raises: WorkflowError where there is none, or it is not the one that the record describes.
-    """
-    if settings.dry:
-        show(*copy_lines(settings, after=after))
-        return settings.infer.net
-    check_place(settings.infer.net)
-    record, run = read_record(settings.train.out), read_run(settings.train.out)
-    plain, target = settings.train.out / NET_FILE, settings.infer.net
-    if run["encrypted"]:
-        target = _copy_encrypted(settings.train.out, settings.infer, run)
-    if not run["encrypted"] or record.get("exported"):
-        check_net(plain, record)
-        check_schema(plain, record)
-        _copy(plain, settings.infer.net, record["digests"]["net"])
-        check_net(settings.infer.net, record)
-    if not run["encrypted"]:
-        encrypted_net(settings.infer.net.parent).unlink(missing_ok=True)
-    elif not record.get("exported"):
-        settings.infer.net.unlink(missing_ok=True)
-    written = (settings.train.out / RECORD_FILE).read_bytes()
-    write_atomically(record_beside(settings.infer.net), written)  # the same file, it may be
-    write_run(settings.infer.net.parent, {**run, "schema": RUN_SCHEMA})
-    return target
-
-
 def not_handed_over(settings: Settings) -> str:
     """Return the line for a trained network that is not the one which answers, else nothing."""
     out, net = settings.train.out, settings.infer.net
@@ -120,33 +90,6 @@ def digest_line(infer: InferSettings) -> str:
     record = record_beside(infer.net)
     pattern = r's/.*"net": "\(.*\)".*/\1/p'
     return f"NET_SHA256=$({shell_line(['sed', '-n', pattern, record])})"
-
-
-def copy_lines(settings: Settings, *, after: str = "") -> list[str]:
-    """Return the shell commands that hand the network over by hand.
-
-    What the last run left decides what is copied, unless one in the backend ``after`` would come.
-    """
-    out, net = settings.train.out, settings.infer.net
-    if after or not (out / RECORD_FILE).is_file():
-        is_sealed = base.seals(settings, after or base.pick(settings))
-        is_plain = not is_sealed or settings.train.export_net
-    else:
-        is_sealed = bool(read_run(out)["encrypted"])
-        is_plain = not is_sealed or bool(read_record(out).get("exported"))
-    pairs = [
-        *([(encrypted_net(out), encrypted_net(net.parent))] if is_sealed else []),
-        *([(out / NET_FILE, net)] if is_plain else []),
-        (out / RECORD_FILE, record_beside(net)),
-        *([(out / RUN_FILE, net.with_name(RUN_FILE))] if (out / RUN_FILE).is_file() else []),
-    ]
-    kept = {target for _, target in pairs}
-    old = [path for path in (net, encrypted_net(net.parent)) if path.exists() and path not in kept]
-    return [
-        shell_line(["mkdir", "-p", pairs[0][1].parent]),
-        *(shell_line(["cp", source, target]) for source, target in pairs),
-        *([shell_line(["rm", *old])] if old else []),
-    ]
 
 
 def accepted_net(net: Path) -> str:
@@ -180,17 +123,6 @@ def accepted_digest(infer: InferSettings) -> str:
     if sha256_file(sealed) != run["encrypted"]:
         raise WorkflowError(f"{sealed} is not the file that was handed over; run: inv copy-net")
     return str(read_record(record_beside(infer.net).parent)["digests"]["net"])
-
-
-def readable_in(infer: InferSettings, *, graphene: bool = False) -> tuple[tuple[str, ...], str]:
-    """Return the backends that can open the network which was handed over, and how it came."""
-    run = read_run(infer.net.parent)
-    plain = ("docker", "native") if infer.net.is_file() else ()
-    if encrypted_net(infer.net.parent).is_file() and run["encrypted"]:
-        return (str(run["backend"]), *plain), f"sealed by a {run['backend']} run"
-    if graphene:
-        return BACKENDS, "plain, as old Graphene hands it over"
-    return plain or ("docker", "native"), "plain"
 
 
 def record_beside(net: Path) -> Path:
@@ -229,57 +161,3 @@ def check_net(net: Path, record: dict[str, Any]) -> None:
         raise WorkflowError(
             f"{net} is {kind}: the record says sha256 {expected}, it has {got}; run: inv train"
         )
-
-
-def check_place(net: Path) -> None:
-    """Refuse to hand over to where a person's own files have the names of ours.
-
-    Raises: WorkflowError naming the first of them.
-    """
-    refuse_unfit(net.parent, "infer.net")
-    if net.suffix not in NET_SUFFIXES:
-        raise WorkflowError(
-            f"infer.net: expected {' or '.join(NET_SUFFIXES)} at its end, got {net}"
-        )
-    places = (net, record_beside(net), net.with_name(RUN_FILE), encrypted_net(net.parent))
-    refuse_foreign(places, instead="name another file: --net")
-
-
-def check_schema(net: Path, record: dict[str, Any]) -> None:
-    """Refuse a network that the classifying script would refuse; that script looks at it.
-
-    Raises: WorkflowError with the script's line.
-    """
-    from workflow.backends import run  # which imports this module
-
-    try:
-        status = run.run_native(str(run.INFER_SCRIPT), schema_args(net, record["digests"]["net"]))
-    except WorkflowError as error:
-        raise WorkflowError(f"{error.message}; run: inv train", code=error.code) from error
-    if status:
-        raise WorkflowError("pytorchexample.py failed; its lines stand above", code=status)
-
-
-def schema_args(net: Path, sha256: str) -> list[str]:
-    """Return the script's arguments that have it look at the network alone."""
-    return ["--check-net", f"--net={shown(net)}", f"--net-sha256={sha256}"]
-
-
-def _copy_encrypted(out: Path, infer: InferSettings, run: dict[str, Any]) -> Path:
-    source, target = encrypted_net(out), encrypted_net(infer.net.parent)
-    if not source.is_file():
-        raise WorkflowError(f"{source} is missing; run: inv train")
-    if sha256_file(source) != run["encrypted"]:
-        raise WorkflowError(f"{source} is not the file that the run left; run: inv train")
-    _copy(source, target, run["encrypted"])
-    return target
-
-
-def _copy(source: Path, target: Path, sha256: str) -> None:
-    if target.is_file() and sha256_file(target) == sha256:
-        note(f"{target}: already there, verified")
-        return
-    write_atomically(target, source.read_bytes())
-    if sha256_file(target) != sha256:
-        raise WorkflowError(f"{target} was not copied whole; run: inv copy-net")
-    note(f"{target}: copied and verified")

@@ -8,16 +8,19 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow.gsc import commands, left_keys, manifest
-from workflow.core.shell_lines import shell_line, show
-from workflow.images.container_spec import ContainerSpec, docker_run
-from workflow.gsc.enclaves import MODE_LABEL
-from workflow.core.errors import WorkflowError
-from workflow.images.build_spec import ROLES, image_name
 from workflow.core.console import note
-from workflow.core.settings import GRAPHENE, PROJECT, GscSettings, Settings
-from workflow.gsc.shielding import FIND_PYTHON, SETTLED
+from workflow.core.errors import WorkflowError
+from workflow.core.settings import GscSettings, Settings
+from workflow.core.shell_lines import shell_line
+from workflow.gsc import left_keys, manifest
+from workflow.gsc.commands import dialect, sign_command
+from workflow.gsc.failures import failure
+from workflow.gsc.graminize import FIND_PYTHON, SETTLED
+from workflow.gsc.modes import Mode, signed_name, unsigned_name
+from workflow.gsc.shielded_images import MODE_LABEL
 from workflow.gsc.signer_key import ensure_key, key_pem
+from workflow.images.build_spec import ROLES, image_name
+from workflow.images.container_spec import ContainerSpec, docker_run
 
 SIGNATURE = ("entrypoint.sig", "entrypoint.manifest.sgx")
 """What signing adds to /gramine/app_files. Source: GSC, Dockerfile.common.sign.template."""
@@ -32,44 +35,26 @@ SIGN = (
 reads to the key's last line, since not every way to the daemon can close the input."""
 
 
-def sign(
-    settings: Settings, mode: str, roles: Sequence[str] = ROLES, *, key_flag: str | None = None
-) -> None:
+def sign(settings: Settings, mode: Mode, roles: Sequence[str] = ROLES) -> None:
     """Sign the graminized images; make the default key where there is none.
 
     Stock ``gsc sign-image`` copies the key into a layer of an image, which stays where GSC is
-    killed; what was left so is deleted first. Direct mode signs with a throwaway key: under it no
-    enclave may open what the real one seals. So there ``key_flag``, which names a key for this one
-    call, is refused.
+    killed; what was left so is deleted first.
 
     Raises: WorkflowError where the key is none for SGX or the signer fails.
     """
-    if key_flag and mode != "sgx":
-        raise WorkflowError(
-            f"--key {key_flag}: images for direct mode are signed with a key of their own, because "
-            "nothing guards them; leave --key out, or sign for SGX: --backend sgx"
-        )
-    names = [commands.app_name(image_name(settings, role), mode) for role in roles]
-    if settings.dry:
-        show(*_key_lines(settings.gsc, mode))
-        show(*(line for name in names for line in sign_lines(settings.gsc, name, mode)))
-        return
-    if settings.gsc.dialect == GRAPHENE:
+    if not dialect(settings.gsc).is_settled:
         raise WorkflowError(
             "old Graphene's GSC copies the signing key into a layer of an image, so inv sign does "
             "not call it; by hand, with a key that signs nothing else: inv --dry sign"
         )
-    for role, name in zip(roles, names, strict=True):
-        _check_is_settled(name, f"run: inv gsc-build --image {role} --backend {mode}")
+    apps = [mode.app_name(image_name(settings, role)) for role in roles]
+    for role, app in zip(roles, apps, strict=True):
+        _check_is_settled(app, f"run: inv gsc-build --image {role} --backend {mode.name}")
     left_keys.sweep(settings.gsc.dir / "build")
     pem = key_pem(settings.gsc, _key(settings.gsc, mode))
-    for name in names:
-        _sign(name, pem)
-
-
-def signing_key(checkout: GscSettings, mode: str) -> Path:
-    """Return the key's path: the real one for SGX, one of its own for direct mode."""
-    return checkout.key if mode == "sgx" else PROJECT / "out" / "direct-test-key.pem"
+    for app in apps:
+        _sign(app, pem)
 
 
 def signer(unsigned: str) -> ContainerSpec:
@@ -98,7 +83,7 @@ def signature(unsigned: str, pem: bytes) -> dict[str, bytes]:
     except (ValueError, tarfile.TarError, KeyError, OSError, EOFError) as error:
         for line in said[-12:]:
             note(f"  | {line}")
-        raise WorkflowError(f"{unsigned} could not be signed: {commands.failure(said)}") from error
+        raise WorkflowError(f"{unsigned} could not be signed: {failure(said)}") from error
 
 
 def signed_dockerfile(unsigned: str, user: str) -> str:
@@ -107,13 +92,13 @@ def signed_dockerfile(unsigned: str, user: str) -> str:
     return f"FROM {unsigned}\nCOPY --chown={user} {files} /gramine/app_files/\n"
 
 
-def sign_lines(checkout: GscSettings, name: str, mode: str) -> list[str]:
+def sign_lines(gsc: GscSettings, app: str, mode: Mode) -> list[str]:
     """Return the shell commands that sign an image by hand, with the same care for the key."""
-    key = signing_key(checkout, mode)
-    if checkout.dialect == GRAPHENE:
-        return [shell_line(commands.sign_command(name, key), cwd=checkout.dir)]
-    unsigned, folder = commands.unsigned_name(name), SETTLED / name.replace(":", "-") / "signed"
-    phrase = checkout.passphrase_file if mode == "sgx" else ""
+    key = mode.signing_key(gsc)
+    if not dialect(gsc).is_settled:
+        return [shell_line(sign_command(app, key), cwd=gsc.dir)]
+    unsigned, folder = unsigned_name(app), SETTLED / app.replace(":", "-") / "signed"
+    phrase = "" if mode.key else gsc.passphrase_file
     passin = [f"-passin=file:{phrase}"] if phrase else []
     opened = shell_line(["openssl", "rsa", "-in", key, *passin])
     signed = shell_line(docker_run(signer(unsigned)), stdin=opened)
@@ -123,33 +108,33 @@ def sign_lines(checkout: GscSettings, name: str, mode: str) -> list[str]:
         shell_line(["mkdir", "-p", folder]),
         unpack,
         shell_line(["printf", "%s", dockerfile], stdout=folder / "Dockerfile"),
-        shell_line(["docker", "build", "-t", commands.signed_name(name), folder]),
+        shell_line(["docker", "build", "-t", signed_name(app), folder]),
     ]
 
 
-def _key(checkout: GscSettings, mode: str) -> Path:
-    """Return the key's path, having made one where there is none and a person named none."""
-    if mode == "sgx":
-        return ensure_key(checkout.key, is_named=checkout.key_is_named)
-    if checkout.key_is_named:
-        note(f"direct mode signs with a key of its own; {checkout.key} is left alone")
-    return ensure_key(signing_key(checkout, mode), for_trying=True)
-
-
-def _key_lines(checkout: GscSettings, mode: str) -> list[str]:
+def key_lines(gsc: GscSettings, mode: Mode) -> list[str]:
     """Return the shell command that makes the key where there is none; never a named one."""
-    if mode == "sgx" and checkout.key_is_named:
+    if gsc.key_is_named and not mode.key:
         return []
-    key = signing_key(checkout, mode)
+    key = mode.signing_key(gsc)
     folder = shell_line(["mkdir", "-p", key.parent])
     make = shell_line(["openssl", "genrsa", "-3", "-out", key, "3072"])
     return [f"{shell_line(['test', '-e', key])} || (umask 077 && {folder} && {make})"]
 
 
+def _key(gsc: GscSettings, mode: Mode) -> Path:
+    """Return the key's path, having made one where there is none and a person named none."""
+    if mode.key is None:
+        return ensure_key(gsc.key, is_named=gsc.key_is_named)
+    if gsc.key_is_named:
+        note(f"{mode.name} mode signs with a key of its own; {gsc.key} is left alone")
+    return ensure_key(mode.key, for_trying=True)
+
+
 def _check_is_settled(name: str, again: str) -> None:
     from workflow.images import daemon
 
-    unsigned = commands.unsigned_name(name)
+    unsigned = unsigned_name(name)
     made = daemon.find_image(unsigned)
     if made is None:
         raise WorkflowError(f"no image {unsigned} here; {again}")
@@ -160,7 +145,7 @@ def _check_is_settled(name: str, again: str) -> None:
 def _sign(name: str, pem: bytes) -> None:
     from workflow.images import daemon
 
-    unsigned, signed = commands.unsigned_name(name), commands.signed_name(name)
+    unsigned, signed = unsigned_name(name), signed_name(name)
     base = daemon.find_image(unsigned)
     assert base is not None  # noqa: S101 - it was looked for
     daemon.remove_image(signed)

@@ -1,0 +1,57 @@
+"""The two ways in which Gramine runs an image: in an enclave, or beside one, for trying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workflow.core.settings import PROJECT, GscSettings
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Say in what a shielded image for this mode differs from one for the other."""
+
+    name: str
+    """Of its backend, of its overlay in manifests/ and on the image's label."""
+    is_protected: bool
+    """The processor keeps this machine's owner out."""
+    tag: str
+    """Of the image that GSC is given, so that both can lie side by side."""
+    sealing_key: str
+    """Gramine's name of the key by which the network leaves the enclave."""
+    admitted: dict[str, str] = field(default_factory=dict)
+    """Insecure options that need no flag here, and why; an image is marked with them all the
+    same."""
+    key: Path | None = None
+    """A key of its own to sign with; None takes the setting's."""
+
+    def app_name(self, image: str) -> str:
+        """Return the name that GSC is given for the image."""
+        return f"{image}:{self.tag}" if self.tag else image
+
+    def signing_key(self, gsc: GscSettings) -> Path:
+        """Return the path of the key that signs: what a throwaway key seals is nobody's secret."""
+        return self.key or gsc.key
+
+
+SGX = Mode("sgx", is_protected=True, tag="", sealing_key="_sgx_mrsigner")
+DIRECT = Mode(
+    "direct",
+    is_protected=False,
+    tag="direct",
+    sealing_key="default",
+    admitted={"insecure-keys": "part of direct mode", "old-torch": "of the base"},
+    key=PROJECT / "out" / "direct-test-key.pem",
+)
+MODES = {mode.name: mode for mode in (SGX, DIRECT)}
+
+
+def unsigned_name(app: str) -> str:
+    """Return GSC's name for the image before it is signed; ``app`` is what GSC was given."""
+    return f"gsc-{app}-unsigned"
+
+
+def signed_name(app: str) -> str:
+    """Return GSC's name for the signed image."""
+    return f"gsc-{app}"

