@@ -1,4 +1,4 @@
-"""Who may import whom. The picture stands in the README, "Layout"."""
+"""Who may import whom. The picture stands in docs/layout.md."""
 
 from __future__ import annotations
 

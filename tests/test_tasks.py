@@ -60,30 +60,6 @@ def test_every_flag_has_a_help_text(name: str) -> None:
     assert task.auto_shortflags is False
 
 
-def test_readme_and_list_name_the_same_tasks() -> None:
-    readme = (PROJECT / "README.md").read_text()
-    named = set(re.findall(r"\binv ([a-z]+(?:-[a-z]+)*)", readme))
-    assert set(NAMES) <= named
-    assert named - set(NAMES) == set()
-
-
-def test_the_readmes_flags_exist() -> None:
-    readme = (PROJECT / "README.md").read_text()
-    for name, rest in re.findall(r"\binv ([a-z-]+)((?: [^`\n|;,)]+)?)", readme):
-        flags = {flag[2:].replace("-", "_") for flag in re.findall(r"--[a-z-]+", rest)}
-        if name in NAMES:
-            assert flags <= set(tasks.ns[name].help), (name, rest)
-
-
-def test_the_readme_names_every_setting() -> None:
-    from workflow.core import configuration
-
-    readme = (PROJECT / "README.md").read_text()
-    for section, keys in configuration.defaults().items():
-        for key in keys:
-            assert f"`{section}.{key}`" in readme
-
-
 @pytest.mark.parametrize(
     ("args", "variables", "line"),
     [

@@ -39,8 +39,8 @@ def test_the_tree_digest_is_what_coreutils_say(tmp_path: Path) -> None:
     assert files.hidden_note(tmp_path / "B") == ""
     if not shutil.which("sha256sum"):
         pytest.skip("no sha256sum on this machine")
-    readme = (PROJECT / "README.md").read_text()
-    (command,) = re.findall(r"^(find -L (?:.*\n)*?.*\| sha256sum)$", readme, re.MULTILINE)
+    page = (PROJECT / "docs" / "files.md").read_text()
+    (command,) = re.findall(r"^(find -L (?:.*\n)*?.*\| sha256sum)$", page, re.MULTILINE)
     shell = subprocess.run(
         ["sh", "-c", command],
         cwd=tmp_path,

@@ -46,7 +46,7 @@ for arch in IMAGE_SIZES:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of the wheels that the lock names, fetched by the README's own command."""
+    """Return a folder of the wheels that the lock names, fetched by docs/steps.md's own command."""
     folder = tmp_path_factory.mktemp("wheels")
     pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", *DOWNLOAD]
     done = subprocess.run([*pip, f"--dest={folder}", "-r", LOCK], capture_output=True, text=True)
