@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.architecture import (
+    arrows,
+    comparisons,
+    dialect_comparisons,
+    dry_reads,
+    figures,
+    floors,
+    imported,
+    modules,
+)
 from tests.conftest import PROJECT
 
 ROOMS = (
@@ -22,16 +33,11 @@ OPTIONAL = {"pi_heif"}
 """Imported where it is installed, which it is in no image."""
 
 
-def imported(path: Path) -> set[str]:
-    """Return every module that the file imports, at its top or inside a function."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+def rooms() -> list[str]:
+    """Return the rooms of workflow/ from the top down, as the layout page has them."""
+    page = (PROJECT / "docs" / "layout.md").read_text(encoding="utf-8")
+    tree = page.split("```")[1]
+    return re.findall(r"^    (\w+)/ ", tree, re.MULTILINE)
 
 
 def files(room: str) -> list[Path]:
@@ -74,6 +80,69 @@ def test_what_the_host_shares_is_standard_library_alone() -> None:
     for name in SHARED_WITH_HOST:
         path = PROJECT / (name.replace(".", "/") + ".py")
         assert top(imported(path)) <= set(sys.stdlib_module_names), path
+
+
+def test_the_rooms_are_those_of_the_page() -> None:
+    folders = {path.parent.name for path in (PROJECT / "workflow").glob("*/__init__.py")}
+    assert set(rooms()) == folders
+    assert not [path for path in (PROJECT / "workflow").glob("*.py") if path.read_text()]
+
+
+def test_a_room_imports_those_below_it_alone() -> None:
+    order = rooms()
+    level = {room: number for number, room in enumerate(order)}
+    level["tools"] = level["steps"]  # neither stands on the other
+    for name, below in arrows(PROJECT).items():
+        if name.startswith("workflow."):
+            room = name.split(".")[1]
+            for other in (each.split(".")[1] for each in below if each.startswith("workflow.")):
+                assert other == room or level[other] > level[room], f"{name} imports from {other}"
+
+
+def test_no_modules_stand_in_a_circle() -> None:
+    assert floors(arrows(PROJECT))
+
+
+def test_tests_mirror_the_rooms() -> None:
+    folders = {path.parent.name for path in (PROJECT / "tests").glob("*/__init__.py")}
+    assert folders == {*rooms(), "enclave"}
+
+
+@pytest.mark.parametrize("room", ["tasks", "workflow", "tests"])
+def test_no_file_and_no_function_is_too_long(room: str) -> None:
+    paths = [PROJECT / "tasks.py"] if room == "tasks" else files(room)
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 250, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name != "main":
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                assert lines <= 40, f"{path}: {node.name} has {lines} lines"
+
+
+def test_only_backends_know_each_other_by_name() -> None:
+    for name, path in modules(PROJECT).items():
+        if name.startswith(("workflow.", "tasks")) and not name.startswith("workflow.backends."):
+            assert list(comparisons(path)) == [], name
+
+
+def test_only_the_two_that_speak_a_dialect_compare_it() -> None:
+    speaking = {name for name, path in modules(PROJECT).items() if list(dialect_comparisons(path))}
+    assert speaking == {"workflow.backends.gramine", "workflow.backends.graphene"}
+
+
+def test_dry_is_decided_in_one_place() -> None:
+    reading = {name for name, path in modules(PROJECT).items() if dry_reads(path)}
+    assert reading == {"workflow.core.task"}
+
+
+def test_the_figures_can_be_printed() -> None:
+    done = subprocess.run(
+        [sys.executable, "tests/architecture.py"], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert [int(line.split()[0]) for line in done.stdout.splitlines()] == list(
+        figures(PROJECT).values()
+    )
 
 
 def test_loading_the_tasks_loads_nothing_heavy() -> None:

@@ -56,8 +56,7 @@ def test_all_that_is_missing_is_said_at_once_and_nothing_begins(
         "- no SGX device (/dev/none); look: inv doctor",
         f"- {tmp_path}: 1 MiB free, expected 9 MiB for a training",
         f"- {tmp_path}/no wheels: no wheel of torch==2.13.0+cpu with the sha256 of "
-        "dockerfiles/requirements.lock; fetch it with the pip download of the README's section on "
-        "build",
+        "dockerfiles/requirements.lock; fetch it with the pip download in docs/steps.md",
         f"- {tmp_path}: 1 MiB free, expected 12.0 GiB for the images of the backend sgx",
         f"- no image gramine-here here, from which {tmp_path}/gsc/config.yaml takes Gramine; run: "
         "inv gsc-setup, which has GSC compile it, or name one that is here: --gramine-image NAME",

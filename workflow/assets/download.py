@@ -12,10 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from pytorch_common.files import is_lfs_pointer
 from workflow.assets.transfer import Policy as Policy
-from workflow.assets.transfer import Transfer, discard, root_cause
+from workflow.assets.transfer import Transfer, discard
 from workflow.core.console import note
 from workflow.core.disk import sha256_file
-from workflow.core.errors import WorkflowError
+from workflow.core.errors import WorkflowError, root_cause
 from workflow.core.locks import locked
 
 DEFAULT_POLICY = Policy()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from workflow.core.console import note
-from workflow.core.errors import WorkflowError
+from workflow.core.errors import WorkflowError, root_cause
 
 if TYPE_CHECKING:
     import requests
@@ -179,18 +179,6 @@ def discard(part: Path) -> None:
     """Remove the part and what is remembered about it."""
     _etag_file(part).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
-
-
-def root_cause(error: BaseException) -> str:
-    """Return what the operating system or the other side said, without the layers around it."""
-    while deeper := error.__cause__ or _wrapped(error):
-        error = deeper
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _wrapped(error: BaseException) -> BaseException | None:
-    """Return the exception that requests and urllib3 pass on as an argument of another."""
-    return next((arg for arg in error.args if isinstance(arg, BaseException)), None)
 
 
 def _etag_file(part: Path) -> Path:

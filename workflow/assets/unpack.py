@@ -15,8 +15,7 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from workflow.assets.transfer import root_cause
-from workflow.core.errors import WorkflowError
+from workflow.core.errors import WorkflowError, root_cause
 from workflow.core.locks import locked
 from workflow.core.ownership import LITTER
 

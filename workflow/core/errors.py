@@ -16,3 +16,15 @@ class WorkflowError(Exit):
 
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message=shorten(message), code=code)
+
+
+def root_cause(error: BaseException) -> str:
+    """Return what the operating system or the other side said, without the layers around it."""
+    while deeper := error.__cause__ or _wrapped(error):
+        error = deeper
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    """Return the exception that requests and urllib3 pass on as an argument of another."""
+    return next((arg for arg in error.args if isinstance(arg, BaseException)), None)

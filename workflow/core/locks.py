@@ -7,9 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pytorch_common.places import place_problem
-from workflow.assets.transfer import root_cause
 from workflow.core.console import note
-from workflow.core.errors import WorkflowError
+from workflow.core.errors import WorkflowError, root_cause
 from workflow.core.settings import PROJECT
 
 LOCK = ".enclave-finetune.lock"

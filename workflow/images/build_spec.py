@@ -113,7 +113,7 @@ def check_wheels(settings: Settings) -> None:
         if sha256 and sha256 not in digests:
             raise WorkflowError(
                 f"{settings.image.wheels}: no wheel of {name} with the sha256 of {shown(LOCK)}; "
-                "fetch it with the pip download of the README's section on build"
+                "fetch it with the pip download in docs/steps.md"
             )
 
 

@@ -12,6 +12,12 @@ from workflow.core.task import Option
 from workflow.core.task import task as make_task
 from workflow.core.values import ARCHITECTURES, BASES, INSECURE_OPTIONS
 
+
+def either(names: list[str]) -> str:
+    """Return the names with commas, and ``or`` before the last."""
+    return " or ".join([", ".join(names[:-1]), names[-1]])
+
+
 task = partial(make_task, check=base.check_name)
 
 ARCH = Option("arch", "model.arch", f"architecture: {', '.join(ARCHITECTURES)}")
@@ -60,7 +66,7 @@ IMAGES = (
 BACKEND = Option(
     "backend",
     "machine.backend",
-    "sgx, direct, docker or native (default: sgx where there is a device, else native)",
+    f"{either(base.names())} (default: sgx where there is a device, else native)",
 )
 SHIELD = Option(
     "backend",

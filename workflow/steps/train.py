@@ -122,7 +122,7 @@ class TrainTwice(Step):
         if self.train.backend.mode:
             raise WorkflowError(
                 "--compare-scratch: a sealed image has one method built in; compare with --backend "
-                'docker or native and an --out of its own, or see "train" in the README'
+                'docker or native and an --out of its own, or see "train" in docs/steps.md'
             )
 
 
