@@ -28,6 +28,7 @@ from workflow.tools import quality
 from workflow.tools.bench import Bench
 from workflow.tools.cleaning import Clean
 from workflow.tools.doctor import doctor as examine
+from workflow.tools.environment import Lock
 from workflow.tools.gsc_setup import GscSetup
 from workflow.tools.report import Report
 
@@ -205,10 +206,16 @@ def test(settings, fast=False, real=False, docker=False, fuzz=False, only=None):
         quality.test(fast=fast, real=real, docker=docker, only=only)
 
 
+@task(help={"upgrade": "take the newest versions that fit, in place of those that still do"})
+def lock(settings, upgrade=False):
+    """Write constraints.txt: the version of every package that pyproject.toml needs."""
+    return Lock(settings, upgrade)
+
+
 ns = Collection(
     *(download_model, fetch_hymenoptera, build, gsc_build, sign, info),
     *(train, copy_net, classify, clean_result, all_steps),
-    *(demo, gsc_setup, report, bench, doctor, clean, lint, test),
+    *(demo, gsc_setup, report, bench, doctor, clean, lint, test, lock),
 )
 
 config_files.sections()  # a plain `invoke` reads them next, and a damaged one is a traceback there

@@ -24,6 +24,9 @@ from workflow.core.settings import (
     TrainSettings,
 )
 
+# Workers side by side have more threads than processors: one that waits must not spin meanwhile.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 PROJECT = Path(__file__).resolve().parents[1]
 PROGRAM = PROJECT / "workflow" / "core" / "program.py"
 """What ./inv runs."""

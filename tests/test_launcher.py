@@ -13,71 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
-
-# Stands in for python3 and for .venv/bin/python: knows the few calls that the launcher makes.
-STUB = """#!/bin/sh
-case "$1" in */workflow/core/program.py) shift; echo "invoke $*"; exit ;; esac
-printf '%s\\n' "$*" >> "$STUB_LOG"
-case "$*" in
-    "-c import sys; sys.exit(sys.version_info < (3, 10))") exit "${STUB_TOO_OLD:-0}" ;;
-    --version) echo "Python 3.12.0" ;;
-    "-m venv --clear "*)
-        [ -z "${STUB_NO_VENV:-}" ] || { echo "ensurepip is not available" >&2; exit 1; }
-        rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
-    "- "*) cat > /dev/null; exit "${STUB_INDEX:-0}" ;;
-    "-m pip install "*) sleep "${STUB_PIP_S:-0}"; exit "${STUB_PIP:-0}" ;;
-    *) echo "unexpected: $*" >&2; exit 99 ;;
-esac
-"""
-
-
-class Launcher:
-    """A copy of the launcher in a folder of its own, with the stub as its Python."""
-
-    def __init__(self, folder: Path) -> None:
-        self.project = folder / "a project"
-        self.project.mkdir()
-        shutil.copy(PROJECT / "inv", self.project)
-        (self.project / "pyproject.toml").write_text("pins = 1\n")
-        self.log = folder / "log"
-        self.stub = folder / "python3.99"
-        self.stub.write_text(STUB)
-        self.stub.chmod(0o755)
-
-    def start(
-        self, *args: str, command: Path | None = None, user: int | None = None, **variables: str
-    ) -> subprocess.Popen[str]:
-        self.log.unlink(missing_ok=True)
-        if user is not None:
-            self.log.touch()
-            self.log.chmod(0o666)
-        return subprocess.Popen(
-            [str(command or self.project / "inv"), *args],
-            user=user,
-            env={**os.environ, "PYTHON": str(self.stub), "STUB_LOG": str(self.log), **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(
-        self, *args: str, command: Path | None = None, user: int | None = None, **variables: str
-    ) -> tuple[int, str, str]:
-        process = self.start(*args, command=command, user=user, **variables)
-        out, err = process.communicate(timeout=30)
-        return process.returncode, out, err
-
-    def calls(self) -> list[str]:
-        """Return what was asked of Python, shortened to its first two words."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [" ".join(line.split()[:2]) for line in lines if not line.startswith(("-c", "--v"))]
-
-
-@pytest.fixture
-def launcher(tmp_path: Path) -> Launcher:
-    return Launcher(tmp_path)
+from tests.launcher_world import Launcher, launcher  # noqa: F401
 
 
 def test_the_first_call_installs_and_every_later_one_only_hands_over(launcher: Launcher) -> None:
@@ -90,7 +26,7 @@ def test_the_first_call_installs_and_every_later_one_only_hands_over(launcher: L
     assert launcher.run("--list") == (0, f"invoke --search-root {launcher.project} --list\n", "")
     assert launcher.calls() == []
     assert sorted(path.name for path in launcher.project.iterdir()) == [
-        *(".venv", "inv", "pyproject.toml")
+        *(".venv", "constraints.txt", "inv", "pyproject.toml")
     ]
 
 
@@ -105,11 +41,12 @@ def test_the_default_index_serves_where_it_does_not(launcher: Launcher) -> None:
     assert "CPU index of torch does not answer" in err
 
 
-def test_changed_pins_are_installed_over_the_old_ones(launcher: Launcher) -> None:
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_changed_pins_are_installed_over_the_old_ones(launcher: Launcher, name: str) -> None:
     launcher.run()
-    (launcher.project / "pyproject.toml").write_text("pins = 2\n")
+    (launcher.project / name).write_text("pins = 2\n")
     _, _, err = launcher.run()
-    assert "pyproject.toml has changed" in err
+    assert "pyproject.toml or constraints.txt has changed" in err
     assert [call for call in launcher.calls() if "http" not in call] == ["-m pip"]
     launcher.run()
     assert launcher.calls() == []
@@ -143,7 +80,7 @@ def test_two_at_once_install_once(launcher: Launcher) -> None:
         time.sleep(0.02)
     second = subprocess.Popen(
         [str(launcher.project / "inv"), "--list"],
-        env={**os.environ, "PYTHON": str(launcher.stub), "STUB_LOG": str(launcher.log)},
+        env=launcher.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -164,12 +101,8 @@ def test_what_is_missing_is_one_line(launcher: Launcher) -> None:
     assert "apt-get install python3-venv" in err.splitlines()[-1]
 
 
-def test_no_python_at_all(launcher: Launcher, tmp_path: Path) -> None:
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("sh", "dirname", "mkdir", "cat", "rm", "sleep", "cksum", "sed"):
-        (tools / name).symlink_to(shutil.which(name) or name)
-    status, _, err = launcher.run(PYTHON="", PATH=str(tools))
+def test_no_python_at_all(launcher: Launcher) -> None:
+    status, _, err = launcher.run(PYTHON="")
     assert (status, err.count("\n")) == (1, 1)
     assert "no Python 3.10 or later found" in err
 
@@ -188,12 +121,13 @@ def test_a_link_to_the_launcher_works_and_touches_nothing_beside_itself(
     assert mine.exists()
 
 
-def test_no_pyproject_no_action(launcher: Launcher) -> None:
-    (launcher.project / "pyproject.toml").unlink()
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_no_pyproject_or_constraints_no_action(launcher: Launcher, name: str) -> None:
+    (launcher.project / name).unlink()
     status, out, err = launcher.run()
     assert (status, out, err.count("\n")) == (1, "", 1)
-    assert "no pyproject.toml in" in err
-    assert [path.name for path in launcher.project.iterdir()] == ["inv"]
+    assert f"no {name} in" in err
+    assert not (launcher.project / ".venv").exists()
 
 
 @pytest.mark.parametrize("is_link", [False, True])

@@ -116,11 +116,28 @@ def test_lint_and_test_are_the_projects_own_commands() -> None:
     ]
     command = quality.test_command(fast=True, real=False, docker=False, only="x")
     marks = "not real and not docker and not slow"
-    assert command[2:] == ["pytest", "-m", marks, "-k", "x"]
+    assert command[2:6] == ["pytest", *quality.PARALLEL]
+    assert command[6:] == ["-m", marks, "-k", "x"]
     command = quality.test_command(fast=False, real=True, docker=False, only=None)
-    assert command[2:] == ["pytest", "-m", "real"]
+    assert command[2:] == ["pytest", *quality.PARALLEL, "-m", "real"]
     command = quality.test_command(fast=False, real=True, docker=True, only=None)
-    assert command[2:] == ["pytest", "-m", "docker or real"]
+    assert command[2:] == ["pytest", *quality.PARALLEL, "-m", "docker or real"]
+
+
+@pytest.mark.parametrize("asked", ["test", "lint", "fuzz"])
+def test_without_the_tools_one_line_names_the_command(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflow.core.errors import WorkflowError
+    from workflow.tools import quality
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(WorkflowError) as caught:
+        getattr(quality, asked)()
+    assert re.fullmatch(
+        r"not installed here: [\w, ]+; run: .* -m pip install -c \S*constraints.txt -e .*\[dev\]'?",
+        caught.value.message,
+    )
 
 
 def test_a_failing_check_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from pytorch_common.network import build_network
 from pytorch_common.preprocess import preprocessing
 from tests.conftest import PROJECT, paint
 from tests.enclave import hostile
+from tests.enclave.forked import run_script
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +39,8 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def infer(
     net: Path, out: Path, *args: str, stdin: bytes = b"", cwd: Path = PROJECT
 ) -> subprocess.CompletedProcess[bytes]:
-    script = PROJECT / "pytorch_infer" / "pytorchexample.py"
-    return subprocess.run(
-        [sys.executable, str(script), f"--net={net}", f"--out={out}", *args],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        input=stdin,
-        capture_output=True,
-        timeout=60,
-    )
+    options = [f"--net={net}", f"--out={out}", *args]
+    return run_script("pytorch_infer.pytorchexample", options, stdin=stdin, cwd=cwd)
 
 
 def test_files_folders_and_a_bad_file_at_once(net: Path, tmp_path: Path) -> None:

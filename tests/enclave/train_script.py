@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-from tests.conftest import PROJECT
+from tests.enclave.forked import run_script
 
 OPTIONS = ["--arch=squeezenet1_1", "--epochs=2", "--batch-size=4", "--threads=1"]
 
@@ -17,7 +16,8 @@ def command(data: Path, weights: Path, out: Path, *more: str) -> list[str]:
     return [*module, f"--data={data}", f"--weights={weights}", f"--out={out}", *OPTIONS, *more]
 
 
-def train(*args: Any, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*args), cwd=PROJECT, capture_output=True, text=True, timeout=120, **kwargs
-    )
+def train(data: Path, weights: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    args = command(data, weights, out, *more)[3:]
+    done = run_script("pytorch_train.train", args)
+    out_text, err_text = (stream.decode() for stream in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, out_text, err_text)

@@ -24,6 +24,7 @@ TASKS: dict[str, list[str]] = {
     "clean": [],
     "report": [],
     "bench": [],
+    "lock": [],
 }
 OTHERS = {"doctor", "lint", "test"}
 """They look alone, so there is nothing to print instead."""

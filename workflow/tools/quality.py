@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from workflow.core import shell
 from workflow.core.console import note
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT
+from workflow.tools import environment
+from workflow.tools.environment import module_command
 
 FUZZ_VARIABLE = "FUZZ_INPUTS"
 FUZZ_TESTS = ("tests/enclave/test_hostile_images.py", "-k", "mutants")
+PARALLEL = ("--numprocesses=auto", "--maxprocesses=8", "--dist=worksteal")
+"""A worker for each processor, up to eight: each holds a torch of its own, half a gigabyte."""
 
 
 def lint_commands(*, fix: bool) -> list[list[str]]:
     """Return the commands that check, or mend, style and types."""
     check = ["check", "--fix"] if fix else ["check"]
     layout = ["format"] if fix else ["format", "--check"]
-    return [_module("ruff", *check), _module("ruff", *layout), _module("mypy")]
+    ruff = (module_command("ruff", *options) for options in (check, layout))
+    return [*ruff, module_command("mypy")]
 
 
 def test_command(*, fast: bool, real: bool, docker: bool, only: str | None) -> list[str]:
@@ -27,7 +31,7 @@ def test_command(*, fast: bool, real: bool, docker: bool, only: str | None) -> l
     if real or docker:
         marks = [name for name, asked in (("docker", docker), ("real", real)) if asked]
     selection = (" or " if real or docker else " and ").join(marks)
-    return _module("pytest", "-m", selection, *(["-k", only] if only else []))
+    return module_command("pytest", *PARALLEL, "-m", selection, *(["-k", only] if only else []))
 
 
 def lint(*, fix: bool = False) -> None:
@@ -35,6 +39,7 @@ def lint(*, fix: bool = False) -> None:
 
     Raises: WorkflowError with the status of the first check that fails.
     """
+    environment.require("ruff", "mypy")
     for command in lint_commands(fix=fix):
         _run(command)
 
@@ -46,6 +51,7 @@ def test(
 
     Raises: WorkflowError with the status of the first check that fails.
     """
+    environment.require("ruff", "mypy", "pytest", "xdist")
     if not (real or docker or only):
         lint()
         note("more tests run with: inv test --real (real data set), inv test --docker (a daemon)")
@@ -57,12 +63,9 @@ def fuzz() -> None:
 
     Raises: WorkflowError with the status of the tests where they fail.
     """
+    environment.require("pytest")
     os.environ.setdefault(FUZZ_VARIABLE, "20000")
-    _run(_module("pytest", *FUZZ_TESTS))
-
-
-def _module(name: str, *args: str) -> list[str]:
-    return [sys.executable, "-m", name, *args]
+    _run(module_command("pytest", *FUZZ_TESTS))
 
 
 def _run(command: list[str]) -> None:
