@@ -48,6 +48,22 @@ def copy_project(target: Path) -> None:
     shutil.copytree(PROJECT, target, ignore=ignored)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep each file in one worker with ``--dist=loadfile``, and all that sign images in one.
+
+    A signing sweeps up what another, killed one left on the daemon, whichever test it is of.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class FileScheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "tests/gsc" if file.startswith("tests/gsc/") else file
+
+    return FileScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def paint(path: Path, colour: tuple[int, int, int], seed: int) -> None:
     """Write a noisy image of mostly one colour: as easy to learn as can be."""
     noise = random.Random(seed)  # noqa: S311 - a picture, not a secret
@@ -182,7 +198,9 @@ def tiny_image() -> Iterator[str]:
     if daemon.find_image(SMALL_OS) is None:
         pytest.skip(f"no image {SMALL_OS} here to build tiny ones on")
     name = f"shieldtest_tiny{os.getpid()}"
-    dockerfile = f"FROM {SMALL_OS}\nENV GREETING=hello\nUSER 10001:10001\n"
+    # Of this process in content too: the daemon knows equal images, and their containers, as one.
+    variables = f"ENV GREETING=hello\nENV TEST_PROCESS={os.getpid()}\n"
+    dockerfile = f"FROM {SMALL_OS}\n{variables}USER 10001:10001\n"
     daemon.build_files(
         {"Dockerfile": dockerfile.encode()},
         tag=name,

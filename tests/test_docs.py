@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 import shlex
@@ -73,7 +74,8 @@ def tasks_of(words: list[str]) -> set[str]:
         return set()
     core = ParserContext(args=Program().core_args())
     first = Parser(initial=core, ignore_unknown=True).parse_argv(words)
-    called = Parser(tasks.ns.to_contexts()).parse_argv(first.unparsed) if first.unparsed else []
+    known = copy.deepcopy(tasks.ns).to_contexts()  # invoke takes the help out of its tasks
+    called = Parser(known).parse_argv(first.unparsed) if first.unparsed else []
     helped = {first[0].args.help.value} - {None, "TASK"}
     assert helped <= set(tasks.ns.task_names), words
     return {context.name for context in called} | helped

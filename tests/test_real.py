@@ -17,7 +17,8 @@ from pytorch_common.images import read_image
 from pytorch_common.preprocess import validation_pixels
 from tests import doing
 from tests.conftest import copy_project
-from workflow.assets import dataset, trained
+from workflow.assets import dataset
+from workflow.assets.trained import read_record
 from workflow.core.settings import (
     DataSettings,
     InferSettings,
@@ -70,7 +71,7 @@ def test_every_image_has_the_pixels_that_pillow_reads(real_data: Path) -> None:
 
 
 def test_the_best_validation_accuracy_is_at_least_0_90(trained: Settings) -> None:
-    record = trained.read_record(trained.train.out)
+    record = read_record(trained.train.out)
     assert record["images"] == {"train": 244, "val": 153}
     assert record["metrics"]["best_val_accuracy"] >= 0.90
 
@@ -80,7 +81,7 @@ def test_classifying_agrees_with_training_to_the_image(trained: Settings) -> Non
     doing.classify(replace(trained, infer=infer), [str(trained.data.dir / "val")])
     results = json.loads((trained.infer.out / "result.json").read_text())["results"]
     right = sum(Path(result["image"]).parent.name == result["label"] for result in results)
-    record = trained.read_record(trained.train.out)
+    record = read_record(trained.train.out)
     assert len(results) == 153
     assert right == record["metrics"]["best_val_correct"]
 

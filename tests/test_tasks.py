@@ -116,12 +116,14 @@ def test_lint_and_test_are_the_projects_own_commands() -> None:
     ]
     command = quality.test_command(fast=True, real=False, docker=False, only="x")
     marks = "not real and not docker and not slow"
-    assert command[2:6] == ["pytest", *quality.PARALLEL]
-    assert command[6:] == ["-m", marks, "-k", "x"]
+    assert command[2:5] == ["pytest", *quality.PARALLEL]
+    assert command[5:] == ["--dist=worksteal", "-m", marks, "-k", "x"]
     command = quality.test_command(fast=False, real=True, docker=False, only=None)
-    assert command[2:] == ["pytest", *quality.PARALLEL, "-m", "real"]
+    assert command[2:] == ["pytest", "-m", "real"]
     command = quality.test_command(fast=False, real=True, docker=True, only=None)
-    assert command[2:] == ["pytest", *quality.PARALLEL, "-m", "docker or real"]
+    assert command[2:] == ["pytest", "-m", "docker or real"]
+    command = quality.test_command(fast=False, real=False, docker=True, only=None)
+    assert command[5:] == ["--dist=loadfile", "--no-loadscope-reorder", "-m", "docker"]
 
 
 @pytest.mark.parametrize("asked", ["test", "lint", "fuzz"])

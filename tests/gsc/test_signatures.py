@@ -17,7 +17,7 @@ from tests.conftest import PROJECT, SOCKETS
 from tests.gsc.shield_world import World, pem, world, write_key
 from workflow.core.errors import WorkflowError
 from workflow.core.values import GRAPHENE
-from workflow.gsc import left_keys, modes, sign_image
+from workflow.gsc import modes, sign_image
 from workflow.gsc.modes import SGX
 from workflow.images import daemon
 from workflow.images.container_run import OUR_LABEL
@@ -75,11 +75,11 @@ def test_what_a_killed_gsc_left_is_deleted_and_nothing_else(
     copy.write_text("a key")
     named = f"shieldtest_named{os.getpid()}:latest"
     left, others = (
-        image_of(tiny_image, "build_id", left_keys.KEY_IN_IMAGE),
+        image_of(tiny_image, "build_id", sign_image.KEY_IN_IMAGE),
         (
-            image_of(tiny_image, "build_id", left_keys.KEY_IN_IMAGE, named),
+            image_of(tiny_image, "build_id", sign_image.KEY_IN_IMAGE, named),
             image_of(tiny_image, "build_id", "/app/gsc-signer-key.pem"),
-            image_of(tiny_image, "shieldtest", left_keys.KEY_IN_IMAGE),
+            image_of(tiny_image, "shieldtest", sign_image.KEY_IN_IMAGE),
         ),
     )
     container = docker("create", left, "sh").strip()

@@ -213,7 +213,7 @@ def test_what_is_missing_or_stale_is_named_with_the_next_command(
     done = trained.inv("train", INVOKE_IMAGE_TRAIN="chaintest_none")
     assert (done.returncode, one_line(done.stderr)) == (
         1,
-        "no image chaintest_none here; run: inv build --image train",
+        "no image chaintest_none here; run: inv all --backend docker --before train",
     )
     data = tmp_path / "data"
     shutil.copytree(trained.data, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from workflow.assets import dataset, pretrained
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import ModelSettings, Settings
 from workflow.steps import all
+from workflow.steps.all import All
+from workflow.steps.classify import Classify
 from workflow.steps.demo import demo_settings
 
 
@@ -76,3 +79,14 @@ def test_the_example_is_the_first_bee(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     assert all.example(tmp_path) == str(tmp_path / "val" / "bees" / "b.jpg")
+
+
+def test_the_example_is_chosen_once_the_images_are_here(
+    tiny_settings: Settings, tiny_data: Path, tmp_path: Path
+) -> None:
+    later = replace(tiny_settings, data=replace(tiny_settings.data, dir=tmp_path / "to come"))
+    *_, last = All(later).steps()
+    assert isinstance(last, Classify)
+    assert last.job.names == ("bee.jpg",)
+    shutil.copytree(tiny_data, later.data.dir)
+    assert last.job.names == (str(later.data.dir / "val" / "red" / "0.png"),)

@@ -17,8 +17,7 @@ from workflow.core import shell
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import Settings
 from workflow.core.step import perform
-from workflow.tools import environment
-from workflow.tools.environment import Lock
+from workflow.tools.environment import Lock, require
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 PYPROJECT = tomli.loads((PROJECT / "pyproject.toml").read_text())
@@ -113,7 +112,7 @@ def test_without_the_tools_one_line_names_the_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # paths are shown from here
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "uv" else name)
-    environment.require("pytest")
+    require("pytest")
     with pytest.raises(WorkflowError) as caught:
         perform(Lock(Settings()))
     assert caught.value.message.splitlines() == [

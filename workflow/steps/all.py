@@ -61,7 +61,7 @@ class All(Step):
             Train(settings, again=again),
             CopyNet(settings, self.backend),
             *self.image_steps(INFER),  # it carries the digest of the network that it accepts
-            Classify(settings, self.images or (example(settings.data.dir),)),
+            Classify(settings, self.images) if self.images else ClassifyExample(settings),
         )
 
     def first_model(self) -> Step:
@@ -146,6 +146,14 @@ class All(Step):
         """Tell whether both images are of today, so that no step before a run has work to do."""
         looks = [partial(self.backend.runnable, self.settled, role) for role in ROLES]
         return bool(self.backend.image_steps) and not self.again and not any(map(problem, looks))
+
+
+@dataclass(frozen=True)
+class ClassifyExample(Classify):
+    """Classify a validation image, which is here once the step before has brought the images."""
+
+    def chosen(self) -> tuple[str, ...]:
+        return (example(self.settings.data.dir),)
 
 
 @dataclass(frozen=True)

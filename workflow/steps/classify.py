@@ -50,12 +50,17 @@ class Classify(Step):
 
         Raises: WorkflowError where there is nothing to classify.
         """
-        if not self.images:
+        images = self.chosen()
+        if not images:
             raise WorkflowError(
                 "no image given; run: inv classify --image PATH (file, folder or glob)"
             )
-        names = tuple(name for image in self.images for name in expand(image))
+        names = tuple(name for image in images for name in expand(image))
         return ClassifyJob(self.settings, names)
+
+    def chosen(self) -> tuple[str, ...]:
+        """Return what is to be classified, as the person named it."""
+        return self.images
 
     def reads(self) -> Iterable[Look]:
         _ = self.job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from workflow.core.step import Look, Step, problem
 from workflow.gsc.checkout import check_checkout
@@ -28,10 +29,8 @@ class GscBuild(Step):
         return (lambda: check_checkout(self.settings.gsc),)
 
     def is_done(self) -> bool:
-        return not any(
-            problem(lambda role=role: current_unsigned(self.settings, role, self.mode))  # type: ignore[misc]
-            for role in self.roles
-        )
+        looks = (partial(current_unsigned, self.settings, role, self.mode) for role in self.roles)
+        return not any(map(problem, looks))
 
     def done(self) -> str:
         return "already built of this image and these manifests"
