@@ -8,13 +8,16 @@ FROM ${OS} AS full
 # The torch of Debian brings 584 MB of libraries; of what no enclave reads, nothing stays.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        python3-torch python3-torchvision python3-pil \
+        python3-torch python3-torchvision python3-pil python3-cryptography \
     && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/*
 
 COPY dockerfiles/slim.sh pytorch_common/architectures.py /tmp/
 RUN sh /tmp/slim.sh /usr/lib/python3 /usr/lib/python3.11
 ARG TORCH_VERSION
-RUN cd /tmp && python3 -B -c 'import architectures; architectures.check()' && rm -r /tmp/*
+# All that a run needs of the base: torch, its architectures, and a key of its own.
+RUN cd /tmp && python3 -B -c 'import architectures; architectures.check()' && rm -r /tmp/* \
+    && python3 -B -c 'from cryptography.hazmat.primitives.asymmetric import ec; \
+ec.generate_private_key(ec.SECP256R1())'
 
 # One layer, so that what was deleted is gone.
 FROM scratch

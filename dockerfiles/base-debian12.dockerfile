@@ -25,7 +25,10 @@ COPY --from=wheels /python /usr/local/lib/python3.11/dist-packages
 COPY dockerfiles/slim.sh pytorch_common/architectures.py /tmp/
 RUN sh /tmp/slim.sh /usr/lib/python3.11 /usr/local/lib/python3.11
 ARG TORCH_VERSION
-RUN cd /tmp && python3 -B -c 'import architectures; architectures.check()' && rm -r /tmp/*
+# All that a run needs of the base: torch, its architectures, and a key of its own.
+RUN cd /tmp && python3 -B -c 'import architectures; architectures.check()' && rm -r /tmp/* \
+    && python3 -B -c 'from cryptography.hazmat.primitives.asymmetric import ec; \
+ec.generate_private_key(ec.SECP256R1())'
 
 # One layer, so that what was deleted is gone; pip and the wheels never were in it.
 FROM scratch

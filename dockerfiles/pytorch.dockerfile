@@ -11,7 +11,7 @@ COPY pytorch_infer/*.py /app/pytorch_infer/
 USER root
 RUN find /app ! -perm -444 -exec chmod a+rX {} + \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /app \
-    && mkdir -p /out /handover /in && chown app:app /out /handover
+    && mkdir -p /out /handover /checkpoints /in && chown app:app /out /handover /checkpoints
 USER app
 
 ENV INFER_NET=/handover/net.pt \

@@ -15,16 +15,17 @@ COPY ${DATA}/ /app/pytorch_train/data/
 USER root
 RUN find /app ! -perm -444 -exec chmod a+rX {} + \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /app \
-    && mkdir -p /out /handover && chown app:app /out /handover
+    && mkdir -p /out /handover /checkpoints && chown app:app /out /handover /checkpoints
 USER app
 
 ENV TRAIN_DATA=/app/pytorch_train/data \
     TRAIN_WEIGHTS=/app/pytorch_train/model/base.pth \
     TRAIN_OUT=/out \
-    TRAIN_NET=/handover/net.pt
+    TRAIN_NET=/handover/net.pt \
+    TRAIN_CHECKPOINTS=/checkpoints
 
-# A sealed image takes no --resume, so it always goes on from what lies beside the network; the task
-# runner deletes that before a run that is to begin anew. To the bit the network is the same.
+# A sealed image takes no --resume, so it always goes on from the checkpoints that lie there; the task
+# runner deletes them before a run that is to begin anew. To the bit the network is the same.
 ENV TRAIN_RESUME=1
 
 ARG TRAIN_ARCH=squeezenet1_0

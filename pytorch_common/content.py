@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from pathlib import Path
+from typing import Callable
 
 from pytorch_common.errors import RunError
 
@@ -30,8 +31,16 @@ class ImageError(RunError):
     """Say why one file cannot be read as an image; the others still can."""
 
 
-def read_content(path: Path, most_mb: int) -> bytes:
-    """Return the file's bytes; nothing but a plain file is opened.
+Look = Callable[[bytes], object]
+"""What is shown the bytes of a file once they are read."""
+
+
+def unseen(data: bytes) -> None:
+    """Look at nothing."""
+
+
+def read_content(path: Path, most_mb: int, look: Look = unseen) -> bytes:
+    """Return the file's bytes, of which ``look`` keeps none; nothing but a plain file is opened.
 
     Raises: ImageError where it cannot be read, is of another kind, empty, or too large.
     """
@@ -49,6 +58,7 @@ def read_content(path: Path, most_mb: int) -> bytes:
         raise ImageError(f"damaged or unreadable: {error.strerror}") from error
     if max(size, len(data)) > most_mb * MEGABYTE:
         raise ImageError(f"too large a file: {size / MEGABYTE:.0f} MB, the limit is {most_mb}")
+    look(data)
     return data
 
 

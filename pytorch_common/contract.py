@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Dict, Mapping
 
 NET_FILE = "net.pt"
@@ -13,6 +12,12 @@ HISTORY_FILE = "history.json"
 RECORD_FILE = "record.json"
 RESULT_TEXT_FILE = "result.txt"
 RESULT_JSON_FILE = "result.json"
+CLAIMS_FILE = "claims.jsonl"
+PUBLIC_KEY_FILE = "key.pub"
+QUOTE_FILE = "quote.bin"
+MODEL_SIGNATURE_FILE = "model.sig"
+PROOFS_FILE = "proofs.jsonl"
+"""What a run writes about itself; docs/evidence-format.md has the bytes."""
 LIST_FILE = "images.list"
 """In a folder given to classify: the names to take from it, each ended by a NUL byte, in order."""
 
@@ -23,6 +28,9 @@ IN_DIR = "/in"
 HANDOVER_DIR = "/handover"
 """In a container: where the network leaves the training side and enters the classifying one. Under
 Gramine it is an encrypted mount, and its path must be the same on both sides."""
+CHECKPOINTS_DIR = "/checkpoints"
+"""In a container: where training keeps what it needs to go on. Under SGX sealed to this very
+enclave: under the signer's key another of its enclaves could put a forged checkpoint there."""
 
 NET_FORMAT = "enclave-finetune/net/2"
 RECORD_SCHEMA = "enclave-finetune/record/1"
@@ -39,10 +47,6 @@ IMAGE_SIZES: Mapping[str, int] = {
     "inception_v3": 299,
 }
 """Side of the square input in pixels, by architecture. Source: "Finetuning Torchvision Models"."""
-
-WANTS_TWO_IMAGES = ("inception_v3",)
-"""Architectures that cannot train on a batch of one image: a layer of theirs normalises, over the
-batch, one value a channel for each image. A test asks the networks themselves."""
 
 FEATURE_EXTRACT = "feature-extract"
 FULL = "full"
@@ -92,10 +96,6 @@ Source: CVE-2025-32434 (mended in 2.6: code runs), CVE-2026-24747 (in 2.10: memo
 TORCH_VARIABLE = "TORCH_VERSION"
 """In an image: the version of its torch, held to the truth when the base is made."""
 
-CLASSES_MAX = 10_000
-"""As many as the largest public data set of photographs has: iNaturalist 2021."""
-CLASS_NAME_MAX_CHARS = 255
-
 CACHE_MB = 256
 """Megabytes of images and features that training keeps in memory, unless it is told otherwise."""
 
@@ -129,6 +129,7 @@ PIPE_CLOSED = 141
 NET_SHA256_VARIABLE = "INFER_NET_SHA256"
 WEIGHTS_SHA256_VARIABLE = "TRAIN_WEIGHTS_SHA256"
 EXPORT_VARIABLE = "TRAIN_EXPORT_NET"
+CHECKPOINTS_VARIABLE = "TRAIN_CHECKPOINTS"
 
 
 @dataclass(frozen=True)
@@ -174,27 +175,6 @@ class TrainOptions:
         ]
 
 
-def batch_problem(options: TrainOptions, image_count: int) -> str | None:
-    """Say why so many images cannot be trained on in batches of this size, None where they can.
-
-    The remedy leaves every image and every other run as they are: another batch size.
-    """
-    size = min(options.batch_size, image_count)
-    last = image_count % size or size
-    if options.arch not in WANTS_TWO_IMAGES or last > 1:
-        return None
-    if image_count == 1:
-        return f"{options.arch} cannot be trained on a single image"
-    fits = [number for number in range(2, image_count + 1) if image_count % number != 1]
-    below = [number for number in fits if number < size][-1:]
-    above = [number for number in fits if number > size][:1]
-    sizes = " or ".join(map(str, below + above))
-    return (
-        f"{options.arch} cannot be trained on a batch of one image, which {image_count} images in "
-        f"batches of {options.batch_size} leave; take --batch-size {sizes}"
-    )
-
-
 def option_variable(name: str) -> str:
     """Return the environment variable that gives a train option its default: ``TRAIN_EPOCHS``."""
     return f"TRAIN_{name.upper()}"
@@ -203,20 +183,6 @@ def option_variable(name: str) -> str:
 def option_names() -> list[str]:
     """Return the names of the train options, in the order of the record."""
     return [field.name for field in fields(TrainOptions)]
-
-
-def running_backend(environ: Mapping[str, str], attestation_type: Path) -> str:
-    """Return the backend that this process runs in, never a stronger one than is so.
-
-    ``sgx`` is not taken on a variable's word: Gramine shows /dev/attestation/attestation_type in an
-    enclave alone (the folder around it in direct mode too). The weaker ones differ in nothing
-    that can be seen from inside, so there the caller's word stands. For somebody else it is a quote
-    that proves an enclave, not this. Source: Gramine, libos/src/fs/dev/attestation.c.
-    """
-    if attestation_type.exists():
-        return "sgx"
-    declared = environ.get(BACKEND_VARIABLE, "native")
-    return declared if declared in ("native", "docker", "direct") else "unknown"
 
 
 def available_threads() -> int:
@@ -249,21 +215,6 @@ def old_torch_problem(version: str) -> str | None:
         f"torch {version or 'of no known version'} is older than {wanted}: a hostile network or "
         "weights may run code in it (CVE-2025-32434, CVE-2026-24747)"
     )
-
-
-def classes_problem(classes: Any) -> str | None:
-    """Say what keeps a network from having these classes, None when nothing does."""
-    if not isinstance(classes, list) or not 2 <= len(classes) <= CLASSES_MAX:
-        found = len(classes) if isinstance(classes, list) else type(classes).__name__
-        return f"expected from 2 to {CLASSES_MAX} classes, got {found}"
-    for name in classes:
-        is_text = isinstance(name, str) and bool(name.strip()) and name.isprintable()
-        if not is_text or len(name) > CLASS_NAME_MAX_CHARS:
-            got = ascii(name)[:80] if isinstance(name, str) else type(name).__name__
-            return f"expected printable class names, got {got}"
-    if len(set(classes)) < len(classes):
-        return "expected each class once"
-    return None
 
 
 def is_sha256(value: Any) -> bool:

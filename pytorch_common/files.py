@@ -153,7 +153,19 @@ def is_file_or_raises(path: Path) -> bool:
 
 def sha256_listing(root: Path, files: Iterable[Path]) -> str:
     """Return the listing that ``sha256sum`` prints for the files: digest, two spaces, path."""
-    return "".join(f"{sha256_file(path)}  {path.relative_to(root).as_posix()}\n" for path in files)
+    return "".join(
+        listing_line(path.relative_to(root).as_posix(), sha256_file(path)) for path in files
+    )
+
+
+def listing_line(name: str, sha256: str) -> str:
+    """Return a file's line in a listing.
+
+    As ``sha256sum`` of coreutils 9 does, a line with escapes begins with a backslash. Without them
+    a name with a line feed in it could pass for the lines of two files.
+    """
+    escaped = name.replace("\\", r"\\").replace("\n", r"\n").replace("\r", r"\r")
+    return f"{'' if escaped == name else chr(92)}{sha256}  {escaped}\n"
 
 
 def listing_digest(listing: str) -> str:
@@ -182,11 +194,16 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     The temporary sibling is synced to disk before it takes the file's place.
     """
+    write_parts_atomically(path, [data])
+
+
+def write_parts_atomically(path: Path, parts: Iterable[bytes]) -> None:
+    """Write the file as ``write_atomically`` does, from parts that are in memory one by one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

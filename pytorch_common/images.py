@@ -25,7 +25,7 @@ from PIL import (  # the plugins so that Pillow knows their formats; by itself i
 )
 
 from pytorch_common.colours import to_rgb
-from pytorch_common.content import BUSY, Content, ImageError, read_content
+from pytorch_common.content import BUSY, Content, ImageError, Look, read_content, unseen
 from pytorch_common.contract import IMAGE_LIMITS, ImageLimits
 from pytorch_common.files import printable
 from pytorch_common.kinds import bare_png, misread, stated_size, what_it_is
@@ -93,17 +93,18 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_image(
-    path: Path, limits: ImageLimits = IMAGE_LIMITS, *, to_srgb: bool = False
+    path: Path, limits: ImageLimits = IMAGE_LIMITS, *, to_srgb: bool = False, look: Look = unseen
 ) -> Image.Image:
     """Return the image as 8-bit RGB, turned as its EXIF orientation says.
 
     With ``to_srgb`` the colours of a profile other than sRGB are brought to it. One of more than
-    WHOLE_PIXELS comes at a half of its sides, a JPEG at a half, a quarter or an eighth.
+    WHOLE_PIXELS comes at a half of its sides, a JPEG at a half, a quarter or an eighth. ``look`` is
+    shown the file's bytes, of which and of no others the image is made.
 
     Raises: ImageError with the reason: not there, no image, cut short, too large.
     """
     try:
-        return _shown(read_content(path, limits.file_mb), limits, to_srgb=to_srgb)
+        return _shown(read_content(path, limits.file_mb, look), limits, to_srgb=to_srgb)
     except ImageError:
         raise
     except MemoryError as error:

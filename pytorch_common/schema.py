@@ -16,13 +16,8 @@ from typing import Any, Iterator, Mapping, Tuple
 
 import torch
 
-from pytorch_common.contract import (
-    CLASSES_MAX,
-    IMAGE_SIZES,
-    NET_FORMAT,
-    TrainOptions,
-    classes_problem,
-)
+from pytorch_common.contract import IMAGE_SIZES, NET_FORMAT, TrainOptions
+from pytorch_common.trainable import CLASSES_MAX, classes_problem
 
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."

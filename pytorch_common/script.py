@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, NoReturn, Sequence, Sized, TypeVar
 
+from pytorch_common import attestation
 from pytorch_common.contract import (
     ANSWER_PREFIX,
     ANSWER_VARIABLE,
@@ -23,14 +24,12 @@ from pytorch_common.contract import (
     PROGRESS_PREFIX,
     PROGRESS_VARIABLE,
     ImageLimits,
-    running_backend,
 )
 from pytorch_common.errors import RunError
 from pytorch_common.files import printable
 from pytorch_common.places import place_problem
 
 PROGRESS_INTERVAL_S = 0.2
-ATTESTATION_TYPE = Path("/dev/attestation/attestation_type")
 
 CODE = Path(__file__).resolve().parents[1]
 
@@ -150,7 +149,7 @@ def run_facts(versions: dict[str, str]) -> dict[str, Any]:
 
     An enclave with an insecure option in it is not said to protect; the options are named.
     """
-    backend = running_backend(os.environ, ATTESTATION_TYPE)
+    backend = attestation.running_backend(os.environ)
     insecure = [name for name in os.environ.get(INSECURE_VARIABLE, "").split(",") if name]
     return {
         "backend": backend,

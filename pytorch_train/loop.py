@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, Iterator, Protocol
 
@@ -106,17 +107,7 @@ def fine_tune(
         return course
     with workers(options.threads) as pool:
         parts = split(network)
-        budget = Budget(data.cache_bytes)
-        validation = ValidationBatches(
-            Decoded(data.validation, data.limits),
-            data.validation.labels,
-            parts.backbone,
-            size=data.size,
-            pool=pool,
-        )
-        validation.keep(budget)
-        images = Decoded(data.training, data.limits)
-        images.keep(budget, pool)
+        images, validation = _kept_in_memory(data, parts.backbone, pool)
         for number in range(len(course.history) + 1, options.epochs + 1):
             training = TrainingBatches(
                 images,
@@ -138,6 +129,24 @@ def fine_tune(
             checkpoints.save(number, _checkpoint(network, optimizer, course))
             note(epoch_line(epoch, options.epochs))
     return course
+
+
+def _kept_in_memory(
+    data: Data, backbone: nn.Module | None, pool: ThreadPoolExecutor
+) -> tuple[Decoded, ValidationBatches]:
+    """Return the images to train on and the batches to validate on, as many kept as may be."""
+    budget = Budget(data.cache_bytes)
+    validation = ValidationBatches(
+        Decoded(data.validation, data.limits),
+        data.validation.labels,
+        backbone,
+        size=data.size,
+        pool=pool,
+    )
+    validation.keep(budget)
+    images = Decoded(data.training, data.limits)
+    images.keep(budget, pool)
+    return images, validation
 
 
 def _checkpoint(network: nn.Module, optimizer: Sgd, course: Course) -> dict[str, Any]:

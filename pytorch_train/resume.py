@@ -1,7 +1,8 @@
 """Checkpoints: what a run needs to go on after it was stopped, one written after each epoch.
 
-They lie beside the network, because they are as secret as it is, and hold its weights as plain
-data. The newest two are kept: the newest may be damaged by whatever stopped the run.
+They are as secret as the network, and hold its weights as plain data. In an enclave they lie on a
+mount that opens for the same enclave alone: whoever could put one there would decide what comes of
+an attested run. The newest two are kept: the newest may be damaged by whatever stopped the run.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class Checkpoints:
     """The checkpoints of one run."""
 
     def __init__(self, net: Path, run: Mapping[str, Any]) -> None:
-        """``run`` says what the run is made of: its settings, digests and versions."""
+        """``net`` is how the network would be called beside them.
+
+        ``run`` says what the run is made of: its settings, digests and versions.
+        """
         self._net = net
         self._run = dict(run)
 

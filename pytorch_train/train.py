@@ -2,8 +2,8 @@
 
 Reads  DATA/train/CLASS/* and DATA/val/CLASS/*, and the state_dict of the pretrained network.
 Writes NET (the network), OUT/history.json (a line of figures an epoch), OUT/record.json (what was
-run, on what, with which digests) and, until these are there, a checkpoint an epoch beside NET. The
-recipe is that of "Finetuning Torchvision Models".
+run, on what, with which digests), beside them the evidence (docs/evidence-format.md) and, until
+these are there, a checkpoint an epoch. The recipe is that of "Finetuning Torchvision Models".
 
 In an image each TRAIN_… variable stands in place of an option, so that GSC measures it. NET then
 lies on an encrypted mount; only --export-net, chosen when the image is built, writes it to OUT too.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import time
 from pathlib import Path
 from typing import Any, Sequence
@@ -22,7 +21,7 @@ from pytorch_common import start  # isort: split
 
 import torch
 
-from pytorch_common import contract
+from pytorch_common import contract, evidence
 from pytorch_common.architectures import versions
 from pytorch_common.checkpoint import load_base_weights, save_net
 from pytorch_common.errors import RunError
@@ -39,7 +38,6 @@ from pytorch_common.files import (
 from pytorch_common.network import build_network
 from pytorch_common.preprocess import preprocessing
 from pytorch_common.script import (
-    add_image_limits,
     answer,
     image_limits,
     json_bytes,
@@ -48,6 +46,8 @@ from pytorch_common.script import (
     run_facts,
     run_script,
 )
+from pytorch_common.trainable import batch_problem, classes_problem
+from pytorch_train.arguments import parse_arguments
 from pytorch_train.labelled import find_images
 from pytorch_train.loop import Course, Data, all_bad_images_named, fine_tune
 from pytorch_train.resume import Checkpoints
@@ -59,14 +59,14 @@ MEGABYTE = 10**6
 
 
 def main(argv: Sequence[str]) -> int:
-    """Train, report an epoch a line, write the three files; return the exit status."""
+    """Train, report an epoch a line, write network, evidence and record; return the exit status."""
     args = parse_arguments(argv)
     options = settle(args)
     started = time.monotonic()
 
     data = load_data(args, contract.IMAGE_SIZES[options.arch])
     note_passed_over(args.data, data)
-    if problem := contract.batch_problem(options, len(data.training)):
+    if problem := batch_problem(options, len(data.training)):
         raise RunError(problem)
     classes = data.training.classes
     base, base_sha256 = None, None
@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
             "code": code_digest(CODE, "pytorch_common", "pytorch_train"),
         }
         run = {**dataclasses.asdict(options), **digests, **versions()}
-        checkpoints = Checkpoints(args.net, run)
+        checkpoints = Checkpoints(args.checkpoints / args.net.name, run)
         course = fine_tune(network, data, options, checkpoints, resume=args.resume)
 
     net_sha256 = save_net(
@@ -101,9 +101,11 @@ def main(argv: Sequence[str]) -> int:
     if args.export_net:
         write_atomically(args.out / contract.NET_FILE, args.net.read_bytes())
         record["exported"] = True
-    history_file = {"schema": contract.HISTORY_SCHEMA, "epochs": course.history}
-    write_atomically(args.out / contract.HISTORY_FILE, json_bytes(history_file))
-    write_atomically(args.out / contract.RECORD_FILE, json_bytes(record))
+    history = {"schema": contract.HISTORY_SCHEMA, "epochs": course.history}
+    files = {contract.HISTORY_FILE: json_bytes(history), contract.RECORD_FILE: json_bytes(record)}
+    evidence.write_training(args.out, record, data.limits, files)
+    for name, content in files.items():
+        write_atomically(args.out / name, content)
     checkpoints.clear()
     metrics = record["metrics"]
     answer(
@@ -113,61 +115,6 @@ def main(argv: Sequence[str]) -> int:
     )
     answer(f"{args.net}  sha256 {net_sha256}")
     return 0
-
-
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line; a TRAIN_… variable replaces the default of its option."""
-    parser = argparse.ArgumentParser(prog="train.py", description="Fine-tune a pretrained network.")
-    here = Path(__file__).resolve().parent
-    out = Path(os.environ.get("TRAIN_OUT", "/out"))
-    data = os.environ.get("TRAIN_DATA", here / "hymenoptera_data")
-    parser.add_argument("--data", type=Path, default=data)
-    parser.add_argument("--weights", type=Path, default=os.environ.get("TRAIN_WEIGHTS"))
-    parser.add_argument(
-        "--weights-sha256",
-        default=os.environ.get(contract.WEIGHTS_SHA256_VARIABLE, ""),
-        help="accept these weights alone; may be how the digest begins",
-    )
-    parser.add_argument("--out", type=Path, default=out, help="folder of history and record")
-    net = os.environ.get("TRAIN_NET")
-    parser.add_argument(
-        "--net", type=Path, default=net, help=f"the network (OUT/{contract.NET_FILE})"
-    )
-    parser.add_argument(
-        "--export-net",
-        action="store_true",
-        default=os.environ.get(contract.EXPORT_VARIABLE) == "1",
-        help=f"write the network to OUT/{contract.NET_FILE} too, in plain",
-    )
-    for field in dataclasses.fields(contract.TrainOptions):
-        default = os.environ.get(contract.option_variable(field.name), field.default)
-        flag = "--" + field.name.replace("_", "-")
-        parser.add_argument(flag, type=type(field.default), default=default)
-    parser.add_argument(
-        "--cache-mb",
-        type=int,
-        default=os.environ.get("TRAIN_CACHE_MB", contract.CACHE_MB),
-        help="megabytes of images and features kept in memory; what does not fit is read again",
-    )
-    add_image_limits(parser, "TRAIN")
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        default=os.environ.get("TRAIN_RESUME") == "1",
-        help="go on from the newest checkpoint beside the network, if there is one",
-    )
-    args = parser.parse_args(argv)
-    args.net = args.net or args.out / contract.NET_FILE
-    args.options = contract.TrainOptions(
-        **{name: getattr(args, name) for name in contract.option_names()}
-    )
-    if problems := args.options.problems():
-        parser.error("; ".join(problems))
-    if args.cache_mb < 0:
-        parser.error(f"--cache-mb: expected 0 or more, got {args.cache_mb}")
-    if args.options.method != contract.SCRATCH and args.weights is None:
-        parser.error("--weights: expected the pretrained network's file, or --method scratch")
-    return args
 
 
 def settle(args: argparse.Namespace) -> contract.TrainOptions:
@@ -205,7 +152,7 @@ def load_data(args: argparse.Namespace, size: int) -> Data:
         raise RunError(
             f"{data}: not the same classes in train and val: {some_of(different)} ({lacking})"
         )
-    if problem := contract.classes_problem(training.classes):
+    if problem := classes_problem(training.classes):
         raise RunError(f"{data}: {problem}")
     limits = image_limits(args)
     return Data(training, validation, size, args.cache_mb * MEGABYTE, limits)

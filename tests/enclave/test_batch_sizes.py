@@ -14,6 +14,7 @@ import torch
 
 from pytorch_common import contract
 from pytorch_common.network import build_network
+from pytorch_common.trainable import WANTS_TWO_IMAGES, batch_problem
 from tests import doing
 from tests.conftest import PROJECT
 from workflow.core.errors import WorkflowError
@@ -32,7 +33,7 @@ def test_which_networks_cannot_take_a_batch_of_one_is_the_networks_own_word(
     network(torch.empty(2, 3, size, size, device="meta"))
     refusal = (
         pytest.raises(ValueError, match="more than 1 value per channel")
-        if arch in contract.WANTS_TWO_IMAGES
+        if arch in WANTS_TWO_IMAGES
         else contextlib.nullcontext()
     )
     with refusal:
@@ -44,23 +45,23 @@ def test_a_batch_of_one_is_refused_with_sizes_that_fit(count: int) -> None:
     for size in range(1, count + 3):
         options = contract.TrainOptions(arch="inception_v3", batch_size=size)
         *_, last = (len(range(count)[start : start + size]) for start in range(0, count, size))
-        problem = contract.batch_problem(options, count)
+        problem = batch_problem(options, count)
         assert (problem is not None) == (last == 1)
         for fit in map(int, re.findall(r"\d+", (problem or "").partition("--batch-size")[2])):
             assert fit > 1
             fitting = contract.TrainOptions(arch="inception_v3", batch_size=fit)
-            assert contract.batch_problem(fitting, count) is None
+            assert batch_problem(fitting, count) is None
         other = contract.TrainOptions(arch="densenet121", batch_size=size)
-        assert contract.batch_problem(other, count) is None
+        assert batch_problem(other, count) is None
 
 
 def test_the_real_data_in_nines_is_refused_in_words() -> None:
     options = contract.TrainOptions(arch="inception_v3", batch_size=9)
-    assert contract.batch_problem(options, 244) == (
+    assert batch_problem(options, 244) == (
         "inception_v3 cannot be trained on a batch of one image, which 244 images in batches of 9 "
         "leave; take --batch-size 8 or 10"
     )
-    assert contract.batch_problem(options, 1) == "inception_v3 cannot be trained on a single image"
+    assert batch_problem(options, 1) == "inception_v3 cannot be trained on a single image"
 
 
 def test_the_script_refuses_it_before_it_builds_the_network(

@@ -188,7 +188,9 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
     assert sha256_file(tmp_path / "out" / "net.pt") == sha256_file(tmp_path / "whole" / "net.pt")
     # A kill within a write leaves its temporary sibling, which no reader opens.
     left = [path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".tmp"]
-    assert sorted(left) == [*("history.json", "net.pt", "record.json")]
+    assert sorted(left) == [
+        *("claims.jsonl", "history.json", "key.pub", "model.sig", "net.pt", "record.json")
+    ]
 
 
 def test_resume_reaches_the_script_and_a_run_that_ended_is_left_as_it_is(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pytorch_common import contract, script
-from pytorch_common.contract import TrainOptions, record_problem, running_backend
+from pytorch_common import attestation, contract, script
+from pytorch_common.attestation import running_backend
+from pytorch_common.contract import TrainOptions, record_problem
 
 
 def test_the_defaults_are_those_of_the_tutorial() -> None:
@@ -37,19 +38,22 @@ def test_a_value_that_cannot_be_is_named(name: str, value: object) -> None:
     assert problem.endswith(f"got {value}")
 
 
-def test_sgx_is_never_taken_on_anybodys_word(tmp_path: Path) -> None:
-    absent = tmp_path / "attestation_type"
-    assert running_backend({"RUN_BACKEND": "sgx"}, absent) == "unknown"
-    assert running_backend({"RUN_BACKEND": "docker"}, absent) == "docker"
-    assert running_backend({}, absent) == "native"
-    absent.write_text("none")
-    assert running_backend({"RUN_BACKEND": "native"}, absent) == "sgx"
+def test_sgx_is_never_taken_on_anybodys_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attestation, "FOLDER", tmp_path)
+    (tmp_path / "keys").mkdir()  # direct mode shows that much
+    assert running_backend({"RUN_BACKEND": "sgx"}) == "unknown"
+    assert running_backend({"RUN_BACKEND": "docker"}) == "docker"
+    assert running_backend({}) == "native"
+    (tmp_path / "attestation_type").write_text("none")
+    assert running_backend({"RUN_BACKEND": "native"}) == "sgx"
 
 
 def test_an_enclave_with_a_weakness_is_not_said_to_protect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(script, "ATTESTATION_TYPE", tmp_path / "attestation_type")
+    monkeypatch.setattr(attestation, "FOLDER", tmp_path)
     assert script.run_facts({})["protected_from_host"] is False
     (tmp_path / "attestation_type").write_text("dcap")
     facts = script.run_facts({"torch": "2"})

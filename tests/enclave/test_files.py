@@ -107,3 +107,24 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
         assert len(data) == 200_000
         assert len(set(data)) == 1
         target.unlink()
+
+
+def test_a_name_is_never_taken_for_two_files(tmp_path: Path) -> None:
+    for name in ("one/a", "one/b", "two/a"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name[-1])
+    listing = files.sha256_listing(tmp_path / "one", files.list_files(tmp_path / "one"))
+    second = listing.splitlines()[1]
+    strange = tmp_path / "two" / f"a\n{second.replace('/', '')}"
+    (tmp_path / "two" / "a").rename(strange)
+    assert files.tree_digest(tmp_path / "two") != files.tree_digest(tmp_path / "one")
+    for name in ("back\\slash", "line\nfeed", "carriage\rreturn"):
+        (tmp_path / "two" / name).write_text("x")
+    if not shutil.which("sha256sum"):
+        pytest.skip("no sha256sum on this machine")
+    paths = sorted(path.name for path in (tmp_path / "two").iterdir())
+    said = subprocess.run(
+        ["sha256sum", "--", *paths], cwd=tmp_path / "two", capture_output=True, check=True
+    )
+    assert files.tree_digest(tmp_path / "two") == hashlib.sha256(said.stdout).hexdigest()

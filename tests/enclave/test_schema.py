@@ -10,15 +10,13 @@ import pytest
 import torch
 
 from pytorch_common.checkpoint import load_base_weights, load_net
-from pytorch_common.contract import (
-    CLASSES_MAX,
-    classes_problem,
-    old_torch_problem,
-)
+from pytorch_common.contract import old_torch_problem
 from pytorch_common.errors import RunError
+from pytorch_common.files import sha256_file
 from pytorch_common.images import read_image
 from pytorch_common.network import build_network
 from pytorch_common.preprocess import preprocessing
+from pytorch_common.trainable import CLASSES_MAX, classes_problem
 from tests.conftest import paint
 from tests.enclave.hostile_nets import ARCH, INF, NAN, WEIGHT, refusal, saved, spoilt
 
@@ -198,7 +196,9 @@ def test_finite_weights_whose_answer_is_no_number_give_an_error_and_not_nan(
     net = load_net(tmp_path / "net.pt")
     picture = ("red.png", tmp_path / "red.png")
     results = list(pytorchexample.classify(net, [picture], 1, 1, read_image))
-    assert results == [{"image": "red.png", "error": "the network computes no number for it"}]
+    digest = sha256_file(tmp_path / "red.png")
+    said = {"image": "red.png", "sha256": digest, "error": "the network computes no number for it"}
+    assert results == [said]
 
 
 @pytest.mark.parametrize(

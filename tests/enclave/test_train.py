@@ -31,7 +31,9 @@ def test_it_writes_what_the_contract_names(
     trained: Trained, tiny_data: Path, random_weights: Path
 ) -> None:
     out, _ = trained
-    assert sorted(path.name for path in out.iterdir()) == ["history.json", "net.pt", "record.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("claims.jsonl", "history.json", "key.pub", "model.sig", "net.pt", "record.json")
+    ]
     record = json.loads((out / "record.json").read_text())
     assert contract.record_problem(record) is None
     assert record["settings"] == {

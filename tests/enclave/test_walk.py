@@ -12,7 +12,7 @@ import pytest
 
 from pytorch_common import files, script
 from pytorch_common.files import list_files, passed_over_note, printable, some_of, tree_digest
-from pytorch_infer.pytorchexample import images_below
+from pytorch_infer.pictures import images_below
 from pytorch_train.labelled import find_images
 from tests.conftest import paint
 from workflow.assets import dataset

@@ -23,6 +23,8 @@ from workflow.gsc.modes import DIRECT, MODES, SGX
 from workflow.images.build_spec import base_torch
 
 MOUNT = {"type": "encrypted", "path": "/handover", "uri": "file:/handover"}
+RESUMED = {"type": "encrypted", "path": "/checkpoints", "uri": "file:/checkpoints"}
+OURS = {**MOUNT, "key_name": "_sgx_mrsigner"}, {**RESUMED, "key_name": "_sgx_mrenclave"}
 CASES: list[tuple[str, dict[str, Any], str]] = [
     (
         "insecure-args",
@@ -113,16 +115,48 @@ def test_each_is_found_refused_with_its_flag_and_admitted_with_it(
     assert lint.refuse_insecure(findings, SGX, frozenset({option})) == [option]
 
 
-def test_a_network_that_would_leave_in_plain_is_found() -> None:
+def found(mounts: list[dict[str, str]]) -> list[str]:
+    """Return where the linter sees a weakness when these are the mounts."""
     bare = settled()
+    findings = lint.lint({**bare, "fs": {**bare["fs"], "mounts": mounts}}, SGX)
+    return [finding.where for finding in findings]
+
+
+def test_a_network_that_would_leave_in_plain_is_found() -> None:
+    handover, checkpoints = OURS
+    assert found([handover, checkpoints]) == []
     for mounts in (
         [],
         [{**MOUNT, "key_name": "_sgx_mrenclave"}],
         [{**MOUNT, "key_name": "_sgx_mrsigner", "path": "/elsewhere"}],
+        [{**MOUNT, "key_name": "_sgx_mrsigner", "uri": "file:/out"}],
         [{"type": "chroot", "path": "/handover", "uri": "file:/handover"}],
+        [handover, {"type": "chroot", "path": "/handover", "uri": "file:/handover"}],
     ):
-        findings = lint.lint({**bare, "fs": {**bare["fs"], "mounts": mounts}}, SGX)
-        assert [finding.where for finding in findings] == ["no encrypted mount at /handover"]
+        assert found([*mounts, checkpoints]) == ["no encrypted mount at /handover"]
+
+
+def test_checkpoints_that_another_enclave_could_write_are_found() -> None:
+    handover, checkpoints = OURS
+    for mounts in (
+        [],
+        [{**RESUMED, "key_name": "_sgx_mrsigner"}],
+        [{**RESUMED, "key_name": "default"}],
+        [{"type": "chroot", "path": "/checkpoints", "uri": "file:/checkpoints"}],
+        [checkpoints, {**RESUMED, "key_name": "_sgx_mrsigner"}],
+    ):
+        assert found([handover, *mounts]) == ["no encrypted mount at /checkpoints"]
+
+
+@pytest.mark.parametrize("kind", ["none", "epid", None])
+def test_an_enclave_that_makes_no_quotes_is_found(kind: str | None) -> None:
+    made = settled()
+    made["sgx"].pop("remote_attestation")
+    made["sgx"].update({"remote_attestation": kind} if kind else {})
+    (finding,) = lint.lint(made, SGX)
+    assert finding.where == f'sgx.remote_attestation = "{kind or "none"}"'
+    assert finding.why == "there is no quote: nothing proves what ran"
+    assert lint.lint(settled(mode="direct"), DIRECT)[1:] == []
 
 
 def test_every_name_that_can_be_admitted_is_one_that_is_looked_for() -> None:

@@ -85,13 +85,26 @@ def test_what_the_host_may_change_is_in_two_folders() -> None:
     assert settled(made())["sgx"]["allowed_files"] == ["file:/in/", "file:/out/"]
 
 
-@pytest.mark.parametrize(("mode", "key"), [("sgx", "_sgx_mrsigner"), ("direct", "default")])
-def test_the_network_is_handed_over_encrypted(mode: str, key: str) -> None:
-    mount = {"type": "encrypted", "path": "/handover", "uri": "file:/handover", "key_name": key}
+@pytest.mark.parametrize(
+    ("mode", "keys"),
+    [("sgx", ("_sgx_mrsigner", "_sgx_mrenclave")), ("direct", ("default", "default"))],
+)
+def test_the_network_is_handed_over_encrypted_and_checkpoints_are_for_one_enclave(
+    mode: str, keys: tuple[str, str]
+) -> None:
+    mounts = [
+        {"type": "encrypted", "path": path, "uri": f"file:{path}", "key_name": key}
+        for path, key in zip(("/handover", "/checkpoints"), keys, strict=True)
+    ]
     fs = settled(made(), mode)["fs"]
-    assert fs["mounts"] == [{"type": "tmpfs", "path": "/tmp"}, mount]  # noqa: S108 - inside
+    assert fs["mounts"] == [{"type": "tmpfs", "path": "/tmp"}, *mounts]  # noqa: S108 - inside
     assert fs["root"] == {"type": "chroot", "uri": "file:/"}
     assert ("insecure__keys" in fs) == (mode == "direct")
+
+
+def test_an_enclave_makes_quotes_and_direct_mode_cannot() -> None:
+    assert settled(made())["sgx"]["remote_attestation"] == "dcap"
+    assert "remote_attestation" not in settled(made(), "direct")["sgx"]
 
 
 def test_the_script_is_told_what_weakens_its_enclave() -> None:

@@ -164,6 +164,13 @@ def test_a_base_stands_on_an_image_named_by_its_digest(base: str) -> None:
 
 
 @pytest.mark.parametrize("base", BASES)
+def test_a_base_brings_what_a_run_makes_its_key_with(base: str) -> None:
+    text = dockerfile(f"base-{base}")
+    assert "ec.generate_private_key(ec.SECP256R1())" in text
+    assert "requirements.lock" in text or "cryptography" in text.partition("COPY dockerfiles")[0]
+
+
+@pytest.mark.parametrize("base", BASES)
 def test_a_base_ends_as_a_plain_user(base: str) -> None:
     assert re.findall(r"^USER (\w+)", dockerfile(f"base-{base}"), re.M)[-1] == "app"
 
@@ -173,7 +180,8 @@ def test_every_wheel_is_held_to_its_digest() -> None:
     pins = [line for line in lines if line and not line.startswith("#")]
     for line in pins:
         assert re.fullmatch(r"[a-z0-9-]+==\S+( --hash=sha256:[0-9a-f]{64})+", line), line
-    assert {"torch", "torchvision", "pillow"} <= {line.split("==")[0] for line in pins}
+    wanted = {"torch", "torchvision", "pillow", "cryptography"}
+    assert wanted <= {line.split("==")[0] for line in pins}
     assert "--require-hashes" in dockerfile("base-debian12")
 
 
@@ -186,7 +194,7 @@ def test_the_default_base_brings_the_torch_that_it_says_and_this_environments_pi
     vision = pins["torchvision===0.28.0"]
     assert vision == "7e80f543b22503d9415e126db5f0ff3917036925e38560ee6b9ae38c571a4002"
     native = tomli.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
-    for name in ("numpy", "pillow"):
+    for name in ("numpy", "pillow", "cryptography"):
         assert any(pin in line for pin in pins if pin.startswith(name) for line in native), name
 
 

@@ -24,6 +24,7 @@ LOCK = PROJECT / "dockerfiles" / "requirements.lock"
 DOWNLOAD = (
     *("--require-hashes", "--no-deps", "--only-binary=:all:"),
     *("--python-version=3.11", "--platform=manylinux_2_28_x86_64"),
+    "--platform=manylinux2014_x86_64",
 )
 
 EVERY_ARCHITECTURE = """

@@ -6,7 +6,7 @@ import functools
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pytorch_common.contract import DATA_SUFFIXES, TrainOptions, batch_problem, classes_problem
+from pytorch_common.contract import DATA_SUFFIXES, TrainOptions
 from pytorch_common.files import (
     is_hidden,
     lacking_classes,
@@ -14,6 +14,7 @@ from pytorch_common.files import (
     printable,
     some_of,
 )
+from pytorch_common.trainable import batch_problem, classes_problem
 from workflow.assets import pins
 from workflow.assets.download import fetch as fetch_file
 from workflow.assets.sample import make_sample

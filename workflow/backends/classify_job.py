@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pytorch_common.contract import (
+    CLAIMS_FILE,
     HANDOVER_DIR,
     IMAGE_LIMITS,
     IMAGE_SUFFIXES,
@@ -22,6 +23,9 @@ from pytorch_common.contract import (
     LIST_FILE,
     NET_FILE,
     OUT_DIR,
+    PROOFS_FILE,
+    PUBLIC_KEY_FILE,
+    QUOTE_FILE,
     RESULT_JSON_FILE,
     RESULT_TEXT_FILE,
     ImageLimits,
@@ -124,8 +128,9 @@ def infer_arguments(settings: Settings, net_sha256: str) -> list[str]:
 
 
 def results(infer: InferSettings) -> list[Path]:
-    """Return the files that classifying leaves."""
-    return [infer.out / name for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE)]
+    """Return the files that classifying leaves; the claims, by which the rest is known, last."""
+    evidence = (PUBLIC_KEY_FILE, QUOTE_FILE, PROOFS_FILE, CLAIMS_FILE)
+    return [infer.out / name for name in (RESULT_TEXT_FILE, RESULT_JSON_FILE, *evidence)]
 
 
 def inner_name(name: str) -> str:

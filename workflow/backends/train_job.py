@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import ClassVar
 
 from pytorch_common.contract import (
+    CHECKPOINTS_DIR,
+    CLAIMS_FILE,
     HANDOVER_DIR,
     HISTORY_FILE,
+    MODEL_SIGNATURE_FILE,
     NET_FILE,
     OUT_DIR,
+    PUBLIC_KEY_FILE,
+    QUOTE_FILE,
     RECORD_FILE,
     SCRATCH,
     available_threads,
@@ -39,6 +44,8 @@ from workflow.images.build_spec import TRAIN
 from workflow.images.container_spec import Mount
 
 TRAIN_SCRIPT = PROJECT / "pytorch_train" / "train.py"
+CHECKPOINTS_FOLDER = "checkpoints"
+"""Below the folder of net.pt: what a container keeps to go on from, sealed under SGX."""
 SCRATCH_FOLDER = "scratch"
 """Where the comparison with training from scratch is written, below the folder of net.pt."""
 
@@ -74,10 +81,16 @@ class TrainJob(Job):
             path.unlink(missing_ok=True)
 
     def mounts(self, inputs: Path | None, *, sealed: bool) -> tuple[Mount, ...]:
-        return (Mount(self.out, OUT_DIR), Mount(self.folders(sealed=sealed)[-1], HANDOVER_DIR))
+        handover = self.out / ENCRYPTED_FOLDER if sealed else self.out
+        return (
+            Mount(self.out, OUT_DIR),
+            Mount(handover, HANDOVER_DIR),
+            Mount(self.out / CHECKPOINTS_FOLDER, CHECKPOINTS_DIR),
+        )
 
     def folders(self, *, sealed: bool) -> list[Path]:
-        return [self.out, self.out / ENCRYPTED_FOLDER] if sealed else [self.out]
+        inner = (*((ENCRYPTED_FOLDER,) if sealed else ()), CHECKPOINTS_FOLDER)
+        return [self.out, *(self.out / name for name in inner)]
 
     def preparation(self, *, sealed: bool) -> list[str]:
         old = [] if self.resume else checkpoints(self.settings.train)
@@ -106,14 +119,18 @@ def train_arguments(settings: Settings, weights: Path | None) -> list[str]:
 
 
 def training_results(train: TrainSettings) -> list[Path]:
-    """Return the files that a training leaves, its checkpoints aside."""
-    names = (NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE)
-    return [*(train.out / name for name in names), encrypted_net(train.out)]
+    """Return the files that a training leaves, its checkpoints aside.
+
+    The claims come last: by them it is known whose the other evidence is.
+    """
+    evidence = (PUBLIC_KEY_FILE, QUOTE_FILE, MODEL_SIGNATURE_FILE, CLAIMS_FILE)
+    names = (NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE, *evidence)
+    return [encrypted_net(train.out), *(train.out / name for name in names)]
 
 
 def checkpoints(train: TrainSettings) -> list[Path]:
-    """Return the checkpoints that are there."""
-    folders = (train.out, train.out / ENCRYPTED_FOLDER)
+    """Return the checkpoints that are there: beside the network, or in a container's mount."""
+    folders = (train.out, train.out / CHECKPOINTS_FOLDER, train.out / ENCRYPTED_FOLDER)
     return [path for folder in folders for path in folder.glob(f"{NET_FILE}.epoch-*")]
 
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import pwd
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from pytorch_common.contract import NET_FILE, RECORD_FILE, RESULT_JSON_FILE, RESULT_TEXT_FILE
+from pytorch_common.contract import (
+    CLAIMS_FILE,
+    MODEL_SIGNATURE_FILE,
+    NET_FILE,
+    PROOFS_FILE,
+    PUBLIC_KEY_FILE,
+    QUOTE_FILE,
+    RECORD_FILE,
+    RESULT_JSON_FILE,
+    RESULT_TEXT_FILE,
+)
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT
 
@@ -26,9 +38,16 @@ checkpoints by their format, pages and pictures by their generator, GSC's config
 line; and how each file of an encrypted mount begins (source: Gramine, common/src/protected_files).
 The project's name alone is no mark: a person's file may name a path of the checkout."""
 HEAD_BYTES = 4096
-SPEAKERS = {NET_FILE: RECORD_FILE, RESULT_TEXT_FILE: RESULT_JSON_FILE}
-"""The JSON beside it that speaks for a damaged network, and for a text of answers alone; not for a
-network of another name, which may be a person's."""
+CLAIM_MARK = b'"urn:enclave-finetune:'
+CLAIM_BYTES = 1 << 20
+"""What a signed statement of ours has in its payload, and how long its line is at most."""
+SPEAKERS = {
+    NET_FILE: RECORD_FILE,
+    RESULT_TEXT_FILE: RESULT_JSON_FILE,
+    **dict.fromkeys((PUBLIC_KEY_FILE, QUOTE_FILE, MODEL_SIGNATURE_FILE, PROOFS_FILE), CLAIMS_FILE),
+}
+"""The JSON beside it that speaks for a damaged network, for a text of answers alone, and for what
+else is evidence; not for a network of another name, which may be a person's."""
 LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
 """What file managers leave; nobody's."""
 NAMED_AT_MOST = 3
@@ -47,7 +66,18 @@ def _is_marked(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     # Gramine leaves an empty file where it may not write; there is nothing in it to be lost.
-    return not head or any(mark in head for mark in MARKS)
+    is_claim = path.name == CLAIMS_FILE and _is_claim(path)
+    return not head or is_claim or any(mark in head for mark in MARKS)
+
+
+def _is_claim(path: Path) -> bool:
+    """Tell whether the first line has a statement of ours in it, signed or not."""
+    with path.open("rb") as file:
+        line = file.readline(CLAIM_BYTES)
+    try:
+        return CLAIM_MARK in base64.b64decode(json.loads(line)["dsseEnvelope"]["payload"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 def refuse_foreign(paths: Iterable[Path], *, instead: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytorch_common.contract import (
+    CHECKPOINTS_DIR,
     HANDOVER_DIR,
     IN_DIR,
     OUT_DIR,
@@ -116,14 +117,14 @@ def _sgx_findings(manifest: Mapping[str, Any], mode: Mode) -> Iterator[Finding]:
     for uri in sgx.get("allowed_files", []):
         if uri not in expected:
             yield Finding("allowed-files", f'sgx.allowed_files "{uri}"', "the host can change it")
-    if not any(_is_sealed(mount, mode) for mount in manifest.get("fs", {}).get("mounts", [])):
-        yield Finding(
-            "insecure-options",
-            f"no encrypted mount at {HANDOVER_DIR}",
-            "the network leaves in plain",
-        )
-
-
-def _is_sealed(mount: Mapping[str, Any], mode: Mode) -> bool:
-    kind = (mount.get("type"), mount.get("path"), mount.get("key_name"))
-    return kind == ("encrypted", HANDOVER_DIR, mode.sealing_key)
+    if mode.is_protected and (kind := sgx.get("remote_attestation", "none")) != "dcap":
+        where = f'sgx.remote_attestation = "{kind}"'
+        yield Finding("insecure-options", where, "there is no quote: nothing proves what ran")
+    mounts = manifest.get("fs", {}).get("mounts", [])
+    for path, key, without in (
+        (HANDOVER_DIR, mode.handover_key, "the network leaves in plain"),
+        (CHECKPOINTS_DIR, mode.checkpoint_key, "others decide what a run goes on from"),
+    ):
+        wanted = {"type": "encrypted", "path": path, "uri": f"file:{path}", "key_name": key}
+        if [mount for mount in mounts if mount.get("path") == path] != [wanted]:
+            yield Finding("insecure-options", f"no encrypted mount at {path}", without)

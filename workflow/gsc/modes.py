@@ -18,8 +18,11 @@ class Mode:
     """The processor keeps this machine's owner out."""
     tag: str
     """Of the image that GSC is given, so that both can lie side by side."""
-    sealing_key: str
-    """Gramine's name of the key by which the network leaves the enclave."""
+    handover_key: str
+    """Gramine's name of the key by which the network leaves the enclave: its signer's."""
+    checkpoint_key: str
+    """Of the key of the checkpoints: with its signer's another enclave could put a forged one under
+    a run that is then attested."""
     admitted: dict[str, str] = field(default_factory=dict)
     """Insecure options that need no flag here, and why; an image is marked with them all the
     same."""
@@ -35,12 +38,15 @@ class Mode:
         return self.key or gsc.key
 
 
-SGX = Mode("sgx", is_protected=True, tag="", sealing_key="_sgx_mrsigner")
+SGX = Mode(
+    "sgx", is_protected=True, tag="", handover_key="_sgx_mrsigner", checkpoint_key="_sgx_mrenclave"
+)
 DIRECT = Mode(
     "direct",
     is_protected=False,
     tag="direct",
-    sealing_key="default",
+    handover_key="default",
+    checkpoint_key="default",
     admitted={"insecure-keys": "part of direct mode", "old-torch": "of the base"},
     key=PROJECT / "out" / "direct-test-key.pem",
 )

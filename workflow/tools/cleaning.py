@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytorch_common.contract import (
+    CLAIMS_FILE,
     HISTORY_FILE,
+    MODEL_SIGNATURE_FILE,
     NET_FILE,
+    PROOFS_FILE,
+    PUBLIC_KEY_FILE,
+    QUOTE_FILE,
     RECORD_FILE,
     RESULT_JSON_FILE,
     RESULT_TEXT_FILE,
 )
 from workflow.assets import dataset, pins, pretrained, sample
 from workflow.assets.trained import ENCRYPTED_FOLDER, NET_SUFFIXES, RUN_FILE
-from workflow.backends.train_job import SCRATCH_FOLDER
+from workflow.backends.train_job import CHECKPOINTS_FOLDER, SCRATCH_FOLDER
 from workflow.core.console import note
 from workflow.core.locks import LOCK, none_running
 from workflow.core.ownership import entries, is_ours
@@ -28,11 +33,14 @@ from workflow.tools.report import CURVES_FILE, REPORT_FILE
 NAMES = frozenset(
     {
         *(NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE, REPORT_FILE, CURVES_FILE),
-        *(RESULT_JSON_FILE, RESULT_TEXT_FILE),
+        *(RESULT_JSON_FILE, RESULT_TEXT_FILE, CLAIMS_FILE, PUBLIC_KEY_FILE, QUOTE_FILE),
+        *(MODEL_SIGNATURE_FILE, PROOFS_FILE),
     }
 )
 """What the tasks call their files, beside checkpoints and locks."""
 OUT = PROJECT / "out"
+INNER = (ENCRYPTED_FOLDER, CHECKPOINTS_FOLDER)
+"""What a run keeps below its folder."""
 OTHERS = ("gsc/**/*.manifest", "gsc/**/Dockerfile", "measurements/*.json", "direct-test-key.pem")
 """What else they make in it, by its place and name."""
 PASSING = (LOCK, ".enclave-finetune.part", ".enclave-finetune.etag.part")
@@ -77,7 +85,7 @@ def _made(settings: Settings) -> Iterator[Path]:
             yield path
     train, infer = settings.train.out, settings.infer
     writing = (train, train / SCRATCH_FOLDER, infer.net.parent, infer.out)
-    inner = (place for folder in writing for place in (folder, folder / ENCRYPTED_FOLDER))
+    inner = (folder / name for folder in writing for name in ("", *INNER))
     for folder in dict.fromkeys(inner):
         if folder.is_dir() and OUT not in (folder, *folder.parents):
             yield from (path for path in sorted(folder.iterdir()) if _is_made(path, NAMES | nets))
@@ -108,7 +116,7 @@ def _remove_empty_folders(deleted: list[Path]) -> None:
         folder
         for path in deleted
         for folder in path.parents
-        if folder.name in (ENCRYPTED_FOLDER, SCRATCH_FOLDER)
+        if folder.name in (*INNER, SCRATCH_FOLDER)
         or any(place in (folder, *folder.parents) for place in ours)
     }
     for folder in sorted(folders, reverse=True):
