@@ -8,7 +8,9 @@ from invoke import Collection
 from workflow.assets import dataset
 from workflow.backends.base import pick_shielded
 from workflow.core import config_files
-from workflow.core.task import given, whole_number
+from workflow.core.task import given, text, whole_number
+from workflow.evidence.sending import Collateral, EvidencePack
+from workflow.evidence.verifying import Verify, request_of
 from workflow.images.build_spec import roles
 from workflow.steps import options
 from workflow.steps.all import All
@@ -84,10 +86,7 @@ def info(settings, image="all", json=False):
     *options.TRAINING,
     options.BACKEND,
     options.TRAIN_OUT,
-    help={
-        "resume": "go on with a run that was stopped, from its last whole checkpoint",
-        "compare_scratch": "train the same network from scratch too, into OUT/scratch",
-    },
+    help=options.TRAIN,
 )
 def train(settings, resume=False, compare_scratch=False):
     """7. Fine-tune the network: out/train/net.pt."""
@@ -123,16 +122,12 @@ def clean_result(settings):
     options.MODEL_SOURCE_OF_ALL,
     options.DATA_SOURCE_OF_ALL,
     name="all",
-    help={
-        **options.FORCE,
-        "image": f"{options.PICTURES} (default: a validation image)",
-        "before": "stop before this step, as in --before train",
-    },
+    help=options.WHOLE_WAY,
     iterable=["image"],
 )
 def all_steps(settings, image, before=None, force=False):
     """Do all of it: every step of the backend, each skipped when its output is there, verified."""
-    stop = "".join(given("before", [before]))
+    stop = text("before", before)
     return All(settings, given("image", image), stop, again=force)
 
 
@@ -140,6 +135,36 @@ def all_steps(settings, image, before=None, force=False):
 def demo(settings, force=False):
     """Do all of it on drawn insects, with weights from the package index: a bee is recognised."""
     return Demo(demo_settings(settings), again=force)
+
+
+@task(*options.ACCEPTANCE, help=options.VERIFY)
+def verify(
+    settings, place=None, json=False, at=None, collateral=None, network=None, key=None, vsa=None
+):
+    """Verify what a run says about itself, offline; say what was checked and what was not."""
+    request = request_of(
+        settings,
+        at=text("at", at),
+        collateral=text("collateral", collateral),
+        network=text("network", network),
+    )
+    return Verify(settings, request, text("place", place), json, text("key", key), text("vsa", vsa))
+
+
+@task(options.SERVICE, help=options.COLLATERAL)
+def collateral(settings, place=None, to=None):
+    """Save what Intel says of a quote's processor, to verify offline later: collateral.json."""
+    return Collateral(settings, text("place", place), text("to", to))
+
+
+@task(
+    options.TRAINED,
+    options.ANSWERS,
+    help={"to": "the file (default: out/evidence.tar)", "net": "put net.pt in too"},
+)
+def evidence_pack(settings, to=None, net=False):
+    """Put the evidence of a run into one file to send: out/evidence.tar."""
+    return EvidencePack(settings, text("to", to), net)
 
 
 @task(options.GRAMINE_IMAGE)
@@ -156,18 +181,12 @@ def report(settings):
 
 @task(
     *options.BENCH,
-    help={
-        **options.JSON,
-        "what": "train, classify, accuracy (against a plain reading of the tutorial), scale, or "
-        "images (every file of --data is read, whatever it is)",
-        "rounds": "how often each is run; for accuracy the seeds, from train.seed on (default: 1)",
-        "method": "feature-extract or full (default: both)",
-    },
+    help=options.BENCHED,
 )
 def bench(settings, what="train", rounds="1", method=None, json=False):
     """Say how fast this is, beside a plain reading of the tutorial, run in turn."""
     number = whole_number("rounds", rounds)
-    return Bench(settings, what, number, "".join(given("method", [method])), as_json=json)
+    return Bench(settings, what, number, text("method", method), as_json=json)
 
 
 @task(help=options.JSON)
@@ -188,15 +207,7 @@ def lint(settings, fix=False):
     quality.lint(fix=fix)
 
 
-@task(
-    help={
-        "fast": "leave out the tests that train a network",
-        "real": "only the tests on the real data set and weights",
-        "docker": "only the tests that need a Docker daemon",
-        "fuzz": "only the mutants of images, 20,000 instead of 2,000; FUZZ_SEED draws others",
-        "only": "only the tests whose names match this pytest expression",
-    }
-)
+@task(help=options.TESTS)
 def test(settings, fast=False, real=False, docker=False, fuzz=False, only=None):
     """Check style and types, then run the tests."""
     if fuzz:
@@ -215,7 +226,20 @@ def lock(settings, upgrade=False):
 ns = Collection(
     *(download_model, fetch_hymenoptera, build, gsc_build, sign, info),
     *(train, copy_net, classify, clean_result, all_steps),
-    *(demo, gsc_setup, report, bench, doctor, clean, lint, test, lock),
+    *(
+        demo,
+        verify,
+        collateral,
+        evidence_pack,
+        gsc_setup,
+        report,
+        bench,
+        doctor,
+        clean,
+        lint,
+        test,
+        lock,
+    ),
 )
 
 config_files.sections()  # a plain `invoke` reads them next, and a damaged one is a traceback there

@@ -9,6 +9,9 @@ from pathlib import Path
 from workflow.assets import pretrained
 from workflow.core.settings import DataSettings, Settings
 from workflow.core.step import perform
+from workflow.evidence.request import Request
+from workflow.evidence.sending import Collateral, EvidencePack
+from workflow.evidence.verifying import Verify
 from workflow.gsc.modes import MODES
 from workflow.images.build_spec import ROLES
 from workflow.steps.all import All
@@ -102,3 +105,27 @@ def report(settings: Settings) -> Path:
 
 def gsc_setup(settings: Settings) -> None:
     perform(GscSetup(settings))
+
+
+def verify(
+    settings: Settings,
+    place: str = "",
+    *,
+    request: Request,
+    as_json: bool = False,
+    key: str = "",
+    dry: bool = False,
+) -> None:
+    perform(Verify(settings, request, place, as_json, key), dry=dry)
+
+
+def evidence_pack(settings: Settings, to: str = "", *, dry: bool = False) -> Path:
+    step = EvidencePack(settings, to)
+    perform(step, dry=dry)
+    return step.file
+
+
+def collateral(settings: Settings, *, dry: bool = False) -> Path:
+    step = Collateral(settings)
+    perform(step, dry=dry)
+    return step.file

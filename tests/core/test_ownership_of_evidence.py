@@ -8,7 +8,7 @@ import pytest
 
 from pytorch_common import evidence
 from pytorch_common.contract import IMAGE_LIMITS
-from tests.enclave.test_evidence import FILES, RECORD, answered
+from tests.enclave.reading import FILES, RECORD, answered
 from workflow.core.ownership import is_ours
 
 EVIDENCE = ("key.pub", "model.sig", "proofs.jsonl", "quote.bin")

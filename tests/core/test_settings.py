@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workflow.core import config_files, configuration, settings
+from workflow.core import config_files, configuration, settings, values
 from workflow.core.configuration import read
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings
@@ -51,6 +51,8 @@ NAMES = [f"{section}.{key}" for section, keys in configuration.defaults().items(
 WORDS = {
     *("model.arch", "train.method", "machine.backend", "image.train", "image.infer", "image.base"),
     *("image.os", "gsc.commit", "gsc.dialect", "gsc.distro", "gsc.gramine_image", "gsc.insecure"),
+    *("evidence.collateral_service", "evidence.mrenclave", "evidence.mrsigner"),
+    *("evidence.accept_tcb", "evidence.advisories"),
 }
 """The settings that are text and no path: a new one is put here, or given a path's type."""
 
@@ -135,10 +137,10 @@ def test_every_setting_says_what_it_is() -> None:
     import ast
     import inspect
 
-    tree = ast.parse(inspect.getsource(settings))
-    nodes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    trees = [ast.parse(inspect.getsource(module)) for module in (settings, values)]
+    nodes = [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
     classes = [node for node in nodes if node.name.endswith("Settings")]
-    assert len(classes) == 8
+    assert len(classes) == 9
     for node in classes:
         for statement, after in zip(node.body, node.body[1:], strict=False):
             if isinstance(statement, ast.AnnAssign):

@@ -13,6 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 TYPE = "application/vnd.in-toto+json"
 
+NET = "ab" * 32
+RECORD: dict[str, Any] = {
+    "schema": "enclave-finetune/record/1",
+    "backend": "native",
+    "protected_from_host": False,
+    "versions": {"python": "3.11.2", "torch": "2.13.0+cpu"},
+    "settings": {"arch": "resnet18", "learning_rate": 0.001, "threads": 2},
+    "digests": {"base_weights": "1" * 64, "data": "2" * 64, "code": "3" * 64, "net": NET},
+}
+FILES = {"history.json": b"{}\n", "record.json": b'{"a": 1}\n'}
+
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
@@ -72,3 +83,10 @@ def root_of(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
         index, last = index >> 1, last >> 1
     assert last == 0, "a path too short"
     return node
+
+
+def answered(count: int) -> dict[str, Any]:
+    top = [{"label": "bees", "probability": 0.9}, {"label": "änts", "probability": 0.1}]
+    result = {"sha256": "4" * 64, **top[0], "top": top}
+    results = [{"image": f"in/{number}.jpg", **result} for number in range(count)]
+    return {**RECORD, "digests": {"net": NET, "code": "5" * 64}, "results": results}

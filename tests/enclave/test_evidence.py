@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import time
@@ -18,18 +17,8 @@ from pytorch_common import attestation, evidence, statements
 from pytorch_common.contract import IMAGE_LIMITS
 from pytorch_common.errors import RunError
 from tests.enclave import made_up_gramine
-from tests.enclave.reading import claims, opened, root_of, sha256, signed_bytes
+from tests.enclave.reading import FILES, NET, RECORD, answered, claims, opened, sha256, signed_bytes
 
-NET = "ab" * 32
-RECORD: dict[str, Any] = {
-    "schema": "enclave-finetune/record/1",
-    "backend": "native",
-    "protected_from_host": False,
-    "versions": {"python": "3.11.2", "torch": "2.13.0+cpu"},
-    "settings": {"arch": "resnet18", "learning_rate": 0.001, "threads": 2},
-    "digests": {"base_weights": "1" * 64, "data": "2" * 64, "code": "3" * 64, "net": NET},
-}
-FILES = {"history.json": b"{}\n", "record.json": b'{"a": 1}\n'}
 BIG = 100_000
 
 
@@ -181,70 +170,6 @@ def test_what_cannot_be_quoted_leaves_nothing_behind(
     with pytest.raises(RunError, match="no quote: "):
         evidence.write_classification(tmp_path / "out", answered(2), b"{}", {})
     assert not (tmp_path / "out").exists()
-
-
-def answered(count: int) -> dict[str, Any]:
-    top = [{"label": "bees", "probability": 0.9}, {"label": "änts", "probability": 0.1}]
-    result = {"sha256": "4" * 64, **top[0], "top": top}
-    results = [{"image": f"in/{number}.jpg", **result} for number in range(count)]
-    return {**RECORD, "digests": {"net": NET, "code": "5" * 64}, "results": results}
-
-
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_each_result_is_proven_alone(count: int, tmp_path: Path, enclave: Path) -> None:
-    content = {**answered(count), "backend": "sgx"}
-    content["results"][-1] = {"image": "cut.jpg", "error": "not an image"}
-    written = json.dumps(content).encode()
-    options = {"top_k": 2, "ignore_profiles": False}
-    evidence.write_classification(tmp_path, content, written, options)
-
-    payload, what, where = claims(tmp_path)
-    pem = (tmp_path / "key.pub").read_bytes()
-    quote = (tmp_path / "quote.bin").read_bytes()
-    bound = hashlib.sha256(signed_bytes(payload)).digest() + hashlib.sha256(pem).digest()
-    assert quote == made_up_gramine.quote(bound)
-    assert where["predicate"]["attributes"][0]["attribute"] == "CLASSIFIED_IN_SGX_ENCLAVE"
-    assert what["subject"] == [{"name": "result.json", "digest": {"sha256": sha256(written)}}]
-    assert what["predicateType"] == "urn:enclave-finetune:classification:v1"
-    predicate = what["predicate"]
-    assert predicate["network"] == {"name": "net.pt", "digest": {"sha256": NET}}
-    assert predicate["code"] == {"name": "code", "digest": {"dirHash": "5" * 64}}
-    assert predicate["options"] == options
-    assert predicate["run"]["backend"] == "sgx"
-    assert predicate["builder"]["version"] == {"mrenclave": made_up_gramine.MRENCLAVE.hex()}
-    assert predicate["invocationId"] == sha256(pem)
-    tree = predicate["results"]
-    assert (tree["algorithm"], tree["treeSize"]) == ("rfc9162-sha256", count)
-
-    lines = [json.loads(line) for line in (tmp_path / "proofs.jsonl").read_bytes().splitlines()]
-    assert [line["index"] for line in lines] == list(range(count))
-    for line, result in zip(lines, content["results"], strict=True):
-        assert json.loads(line["leaf"]) == {**result, "network": NET}
-        assert line["leaf"].isascii()
-        path = [bytes.fromhex(node) for node in line["path"]]
-        assert root_of(line["leaf"].encode(), line["index"], count, path).hex() == tree["rootHash"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("claims.jsonl", "dev", "key.pub", "proofs.jsonl", "quote.bin")
-    ]
-
-
-def test_a_hundred_thousand_results_are_one_quote_and_little_memory(
-    tmp_path: Path, enclave: Path
-) -> None:
-    content = {**answered(BIG), "backend": "sgx"}
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.process_time()
-    evidence.write_classification(tmp_path, content, b"{}", {})
-    took = time.process_time() - started
-    assert took < 30
-    more_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
-    assert more_mb < 60
-    root = claims(tmp_path)[1]["predicate"]["results"]["rootHash"]
-    lines = (tmp_path / "proofs.jsonl").read_bytes().splitlines()
-    assert len(lines) == BIG
-    for line in (json.loads(lines[index]) for index in (0, 65_535, 65_536, BIG - 1)):
-        path = [bytes.fromhex(node) for node in line["path"]]
-        assert root_of(line["leaf"].encode(), line["index"], BIG, path).hex() == root
 
 
 def test_without_cryptography_it_is_one_line(

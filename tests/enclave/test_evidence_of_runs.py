@@ -15,7 +15,7 @@ from pytorch_common.files import sha256_file
 from tests.conftest import PROJECT, paint
 from tests.enclave import made_up_gramine
 from tests.enclave.reading import claims, root_of
-from tests.enclave.test_train import OPTIONS
+from tests.enclave.train_script import OPTIONS
 
 IN_AN_ENCLAVE = (
     "import sys; from pathlib import Path; from pytorch_common import attestation, script; "

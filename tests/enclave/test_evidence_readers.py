@@ -13,7 +13,7 @@ import pytest
 from pytorch_common import evidence
 from pytorch_common.contract import IMAGE_LIMITS
 from pytorch_common.files import sha256_file
-from tests.enclave.test_evidence import FILES, RECORD, answered
+from tests.enclave.reading import FILES, RECORD, answered
 
 READ = """
 import base64, hashlib, json, pathlib, sys

@@ -23,6 +23,9 @@ TASKS: dict[str, list[str]] = {
     "demo": ["--backend=docker"],
     "clean": [],
     "report": [],
+    "verify": [],
+    "collateral": ["--service=https://pccs.example"],
+    "evidence-pack": [],
     "bench": [],
     "lock": [],
 }

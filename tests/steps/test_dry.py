@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def test_training_in_a_container_is_one_docker_run(
 ) -> None:
     sealed = backend != "docker"
     mkdir, command = dry(project, "train", f"--backend={backend}")
-    assert mkdir == "mkdir -p out/train" + (" out/train/encrypted" if sealed else "")
+    inner = ["out/train/encrypted"] * sealed + ["out/train/checkpoints"]
+    assert mkdir == shlex.join(["mkdir", "-p", "out/train", *inner])
     assert command.startswith('docker run --rm "--user=$(id -u):$(id -g)" --network=none ')
     for word in words:
         assert word in command

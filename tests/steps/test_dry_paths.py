@@ -38,6 +38,8 @@ USES: dict[str, list[str]] = {
     "gsc.dir": ["gsc-setup", "gsc-build --backend=sgx", "info --backend=sgx"],
     "gsc.key": ["sign --backend=sgx"],
     "gsc.passphrase_file": [],  # a secret's place; see the next test
+    "evidence.lock": [],  # what is accepted is looked at by inv verify alone
+    "evidence.ppids": [],
 }
 """Of every setting that is a path, the tasks whose run uses it."""
 

@@ -140,6 +140,9 @@ MADE = (
     "out/measurements/gsc-pytorch.json",
     "out/gsc/of/pytorch-direct/entrypoint.manifest",
     "out/direct-test-key.pem",
+    "out/train/claims.jsonl",
+    "out/infer/proofs.jsonl",
+    "out/evidence.tar",
 )
 DOWNLOADED = (
     "pytorch_train/model/squeezenet1_0-b66bff10.pth",
@@ -152,6 +155,7 @@ DOWNLOADED = (
 )
 OWN = (
     "out/notes.txt",
+    "out/mine/key.pub",
     "out/mine/net.pt.bak",
     "out/mine/history.json",
     "out/train/result.txt",

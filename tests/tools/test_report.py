@@ -18,6 +18,7 @@ from tests import doing
 from tests.conftest import paint
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import Settings
+from workflow.evidence import verdict as evidence
 from workflow.steps.classify import Classify
 from workflow.tools import report
 from workflow.tools.pictures import draw_curves
@@ -84,6 +85,21 @@ def test_protection_is_claimed_for_an_enclave_without_weaknesses_alone(
     direct = page(verdicts, backend="direct", protected_from_host=False)
     assert claim not in direct
     assert "not protected: this machine" in direct
+
+
+def test_the_verdict_stands_on_the_page(verdicts: list[Verdict]) -> None:
+    assert "This run left no claims: nothing proves where it ran" in page(verdicts)
+    judged = evidence.Verdict("out/train", 0, subject="net.pt", digest="ab" * 32)
+    judged.rows += [
+        evidence.Row("signatures", evidence.OK, "<two>", "unchanged"),
+        evidence.Row("where it ran", evidence.NOT_CHECKED, evidence.NOTHING_PROVES, ""),
+        evidence.Row("net.pt", evidence.FAILED, "another", ""),
+    ]
+    text = report.render(RECORD, epochs(2), None, verdicts, b"\x89PNG", judged)
+    assert "NOT VERIFIED: net.pt: another" in text
+    assert "&lt;two&gt;" in text
+    assert text.index('class="failed"') < text.index('class="not-checked"')
+    assert '<p class="bad"><b>NOT VERIFIED' in text
 
 
 def test_the_page_needs_no_other_file(verdicts: list[Verdict]) -> None:

@@ -27,7 +27,7 @@ from workflow.core.settings import (
     Settings,
     TrainSettings,
 )
-from workflow.core.values import PathText, Source
+from workflow.core.values import EvidenceSettings, PathText, Source
 
 _INVOKE_KEYS = {"debug", "run", "runners", "sudo", "tasks", "timeouts"}
 
@@ -40,6 +40,7 @@ _SECTIONS: dict[str, Any] = {
     "machine": MachineSettings(),
     "image": ImageSettings(),
     "gsc": GscSettings(),
+    "evidence": EvidenceSettings(),
 }
 _NAMES = [f"{name}.{key.name}" for name, section in _SECTIONS.items() for key in fields(section)]
 

@@ -25,6 +25,7 @@ from workflow.core.values import (
     NONE,
     PUBLISHED,
     PYPI,
+    EvidenceSettings,
     PathText,
     Source,
     check_image_name,
@@ -184,6 +185,8 @@ class Settings:
     """Docker images."""
     gsc: GscSettings = field(default_factory=GscSettings)
     """Shielded images."""
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
+    """Verifying what a run says about itself."""
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """How this call's flags stood on the command line, by the setting."""
 

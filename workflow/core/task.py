@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from invoke import tasks
+from invoke.parser.argument import Argument
 
 from pytorch_common.places import place_problem
 from workflow.core import configuration
@@ -16,6 +18,8 @@ from workflow.core.settings import PROJECT, Settings
 from workflow.core.step import Step, perform
 
 Check = Callable[[Settings], object]
+PLACE = "place"
+"""The parameter that may be given without its flag."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,35 @@ class Task(tasks.Task[Any]):
             ) from error
 
 
+class PlaceTask(Task):
+    """A task whose first flag may stand as a bare word: ``inv verify PACK``.
+
+    invoke's positional arguments cannot be left out, so this one is positional where there is one.
+    """
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the task's arguments; that of the place as the command line has it."""
+        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
+        values = {f"--{str(each.name).replace('_', '-')}" for each in arguments if each.takes_value}
+        for argument in arguments:
+            if argument.name == PLACE:
+                argument.positional = _has_place(sys.argv, str(self.name), values)
+        return arguments
+
+
+def _has_place(argv: Sequence[str], name: str, with_value: set[str]) -> bool:
+    """Tell whether a word that is no flag, and no flag's value, comes after the task's name."""
+    words = iter(argv[argv.index(name) + 1 :] if name in argv else ())
+    for word in words:
+        if not word.startswith("-"):
+            return True
+        if word == f"--{PLACE}":
+            return False
+        if word in with_value:
+            next(words, None)
+    return False
+
+
 def task(
     *options: Option,
     check: Check,
@@ -85,7 +118,16 @@ def task(
         call.__name__, call.__doc__ = body.__name__, body.__doc__
         call.__signature__ = _signature(body, options)  # type: ignore[attr-defined]
         words = {**{each.name: each.help for each in options}, **(help or {})}
-        return Task(call, name=name, help=words, iterable=iterable, auto_shortflags=False)
+        kind = PlaceTask if PLACE in words else Task
+        positional = [PLACE] if PLACE in words else []
+        return kind(
+            call,
+            name=name,
+            help=words,
+            iterable=iterable,
+            positional=positional,
+            auto_shortflags=False,
+        )
 
     return make
 
@@ -119,6 +161,14 @@ def given(name: str, values: Sequence[str | None]) -> tuple[str, ...]:
     if not all(value.strip() for value in found):
         raise WorkflowError(f"--{name} is empty; give it a value, or leave it out")
     return found
+
+
+def text(name: str, value: str | None) -> str:
+    """Return the value of a flag that is no setting, empty where it is not given.
+
+    Raises: WorkflowError where it is given empty.
+    """
+    return "".join(given(name, [value]))
 
 
 def whole_number(name: str, value: str) -> int:

@@ -1,9 +1,10 @@
-"""What the value of a setting can be: its kinds and its words."""
+"""What the value of a setting can be: its kinds and its words; and what a verifier accepts."""
 
 from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytorch_common.contract import IMAGE_SIZES
@@ -51,6 +52,35 @@ class Source(PathText):
 
 NONE = PathText()
 PUBLISHED = Source()
+
+
+@dataclass(frozen=True)
+class EvidenceSettings:
+    """Say what a verifier accepts, and whom it asks about processors."""
+
+    collateral_service: str = ""
+    """URL of a PCCS, or of Intel's PCS; empty asks nobody."""
+    lock: PathText = NONE
+    """File of the enclaves that are accepted; empty takes manifests/measurement.lock if there."""
+    mrenclave: str = ""
+    """Accepted MRENCLAVEs, with commas between them; empty leaves them to the lock."""
+    mrsigner: str = ""
+    """Accepted MRSIGNERs, with commas between them."""
+    isv_prod_id: int = -1
+    """Accepted product id of the signer; -1 accepts any."""
+    isv_svn: int = 0
+    """Lowest accepted security version of the enclave."""
+    accept_tcb: str = ""
+    """TCB statuses accepted beside UpToDate, and SMT, DynamicPlatform, CachedKeys."""
+    advisories: str = ""
+    """Intel's advisories about the processor that are accepted, with commas between them."""
+    ppids: PathText = NONE
+    """File of the machines that are accepted, a PPID a line; empty accepts any."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("isv_prod_id", -1), ("isv_svn", 0)):
+            if (value := getattr(self, name)) < least:
+                raise WorkflowError(f"evidence.{name}: expected {least} or more, got {value}")
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:

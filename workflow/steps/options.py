@@ -118,8 +118,78 @@ BENCH = (
     replace(TRAIN_THREADS, also="infer.threads"),
 )
 
+ACCEPTANCE = (
+    Option("mrenclave", "evidence.mrenclave", "accept these enclaves, with commas between them"),
+    Option(
+        "mrsigner",
+        "evidence.mrsigner",
+        "accept enclaves of these signers, with commas between them",
+    ),
+    Option(
+        "isv_prod_id",
+        "evidence.isv_prod_id",
+        "accept this product id of the signer (default: any)",
+    ),
+    Option(
+        "isv_svn",
+        "evidence.isv_svn",
+        "accept this security version of the enclave, or a later (default: 0)",
+    ),
+    Option(
+        "lock",
+        "evidence.lock",
+        "accept the enclaves in this file (default: manifests/measurement.lock)",
+    ),
+    Option(
+        "accept_tcb",
+        "evidence.accept_tcb",
+        "accept these TCB statuses beside UpToDate; SMT, DynamicPlatform, CachedKeys",
+    ),
+    Option(
+        "advisories",
+        "evidence.advisories",
+        "accept these advisories of Intel's about the processor",
+    ),
+    Option("ppid", "evidence.ppids", "accept the machines in this file alone, a PPID a line"),
+)
+"""What a verifier accepts."""
+SERVICE = Option(
+    "service",
+    "evidence.collateral_service",
+    "URL of a PCCS or of Intel's PCS; none is asked that is not named",
+)
+ANSWERS = Option("answers", "infer.out", "folder that classify wrote to (default: out/infer)")
+
 FORCE = {"force": "do it again, even if the result is there and verified"}
 JSON = {"json": "print it for programs"}
+VERIFY = {
+    **JSON,
+    "place": "folder that train or classify wrote to, or a pack (default: out/train, and "
+    "out/infer)",
+    "at": "the time at which everything has to be valid, as 2025-07-01 (default: now)",
+    "collateral": "file that inv collateral saved (default: collateral.json beside the quote)",
+    "network": "folder of the training that made the classifying network (default: out/train)",
+    "key": "sign a SLSA verification summary with this key: P-256, PEM",
+    "vsa": "where that summary goes (default: summary.jsonl beside the evidence)",
+}
+TESTS = {
+    "fast": "leave out the tests that train a network",
+    "real": "only the tests on the real data set and weights",
+    "docker": "only the tests that need a Docker daemon",
+    "fuzz": "only the mutants of images, 20,000 instead of 2,000; FUZZ_SEED draws others",
+    "only": "only the tests whose names match this pytest expression",
+}
+BENCHED = {
+    **JSON,
+    "what": "train, classify, accuracy (against a plain reading of the tutorial), scale, or "
+    "images (every file of --data is read, whatever it is)",
+    "rounds": "how often each is run; for accuracy the seeds, from train.seed on (default: 1)",
+    "method": "feature-extract or full (default: both)",
+}
+COLLATERAL = {
+    "place": "quote, or folder with one (default: out/train)",
+    "to": "the file (default: collateral.json beside the quote)",
+}
 ROLE = {"image": "train, infer or all (default: all)"}
 INSECURE = {
     "insecure": f"admit an insecure option, once for each: {', '.join(INSECURE_OPTIONS)}",
@@ -128,6 +198,15 @@ INSECURE = {
 ALL = (*TRAINING, *IMAGES)
 """What `inv all` takes under the same names."""
 PICTURES = "file, folder or quoted glob pattern; give it again for more"
+TRAIN = {
+    "resume": "go on with a run that was stopped, from its last whole checkpoint",
+    "compare_scratch": "train the same network from scratch too, into OUT/scratch",
+}
+WHOLE_WAY = {
+    **FORCE,
+    "image": f"{PICTURES} (default: a validation image)",
+    "before": "stop before this step, as in --before train",
+}
 
 
 def everything_before(step: str, settings: Settings) -> str:

@@ -41,7 +41,13 @@ NAMES = frozenset(
 OUT = PROJECT / "out"
 INNER = (ENCRYPTED_FOLDER, CHECKPOINTS_FOLDER)
 """What a run keeps below its folder."""
-OTHERS = ("gsc/**/*.manifest", "gsc/**/Dockerfile", "measurements/*.json", "direct-test-key.pem")
+VERIFIERS = ("collateral.json", "summary.jsonl")
+"""What a verifier puts beside the evidence."""
+OTHERS = (
+    *("gsc/**/*.manifest", "gsc/**/Dockerfile", "measurements/*.json", "direct-test-key.pem"),
+    *(f"{folder}/{name}" for folder in ("train", "train/scratch", "infer") for name in VERIFIERS),
+    "evidence.tar",
+)
 """What else they make in it, by its place and name."""
 PASSING = (LOCK, ".enclave-finetune.part", ".enclave-finetune.etag.part")
 """How the names end of what a download leaves that was killed."""

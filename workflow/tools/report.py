@@ -18,6 +18,8 @@ from workflow.core.errors import WorkflowError
 from workflow.core.ownership import refuse_foreign
 from workflow.core.settings import Settings
 from workflow.core.step import Look, Step, perform
+from workflow.evidence import verdict as evidence
+from workflow.evidence.verifying import verdict_of_training
 from workflow.tools.pictures import data_uri, draw_curves, thumbnail
 
 REPORT_FILE = "report.html"
@@ -94,7 +96,8 @@ class Report(Step):
         curves = draw_curves(history, scratch, method)
         run = trained.read_run(folder)
         known = {name: run[name] for name in RUN_FACTS if run.get(name)}
-        page = render({**record, **known}, history, scratch, verdicts, curves)
+        judged = verdict_of_training(settings)
+        page = render({**record, **known}, history, scratch, verdicts, curves, judged)
         for path, data in zip(self.pages, (page.encode(), curves), strict=True):
             write_atomically(path, data)
             answer(shown(path))
@@ -186,6 +189,7 @@ def render(
     scratch: Sequence[Json] | None,
     verdicts: Sequence[Verdict],
     curves: bytes,
+    judged: evidence.Verdict | None = None,
 ) -> str:
     """Return the page as HTML that needs no other file."""
     from jinja2 import Environment, StrictUndefined
@@ -196,6 +200,8 @@ def render(
         record=record,
         is_protected=record["protected_from_host"] and not record.get("insecure"),
         history=history,
+        judged=judged,
+        nothing_proves=evidence.NOTHING_PROVES,
         scratch_best=max((epoch["val_accuracy"] for epoch in scratch), default=0) if scratch else 0,
         curves=data_uri(curves, "image/png"),
         matrix=list(zip(record["classes"], confusion(record["classes"], verdicts), strict=True)),
