@@ -25,7 +25,7 @@ from workflow.steps.gsc_build import GscBuild
 from workflow.steps.info import Info
 from workflow.steps.options import task
 from workflow.steps.sign import Sign
-from workflow.steps.train import Train, TrainTwice
+from workflow.steps.train import Train, TrainTwice, train_again
 from workflow.tools import quality
 from workflow.tools.bench import Bench
 from workflow.tools.cleaning import Clean
@@ -127,8 +127,7 @@ def clean_result(settings):
 )
 def all_steps(settings, image, before=None, force=False):
     """Do all of it: every step of the backend, each skipped when its output is there, verified."""
-    stop = text("before", before)
-    return All(settings, given("image", image), stop, again=force)
+    return All(settings, given("image", image), text("before", before), again=force)
 
 
 @task(options.BACKEND, help=options.FORCE)
@@ -137,18 +136,24 @@ def demo(settings, force=False):
     return Demo(demo_settings(settings), again=force)
 
 
-@task(*options.ACCEPTANCE, help=options.VERIFY)
+@task(*options.ACCEPTANCE, options.DATA, options.WEIGHTS, help=options.VERIFY)
 def verify(
-    settings, place=None, json=False, at=None, collateral=None, network=None, key=None, vsa=None
+    settings,
+    place=None,
+    json=False,
+    rerun=False,
+    at=None,
+    collateral=None,
+    network=None,
+    key=None,
+    vsa=None,
 ):
     """Verify what a run says about itself, offline; say what was checked and what was not."""
-    request = request_of(
-        settings,
-        at=text("at", at),
-        collateral=text("collateral", collateral),
-        network=text("network", network),
-    )
-    return Verify(settings, request, text("place", place), json, text("key", key), text("vsa", vsa))
+    files = text("collateral", collateral), text("network", network)
+    request = request_of(settings, text("at", at), *files)
+    retrain = train_again if rerun else None
+    signed = text("key", key), text("vsa", vsa)
+    return Verify(settings, request, text("place", place), json, *signed, retrain)
 
 
 @task(options.SERVICE, help=options.COLLATERAL)

@@ -132,6 +132,18 @@ EXPORT_VARIABLE = "TRAIN_EXPORT_NET"
 CHECKPOINTS_VARIABLE = "TRAIN_CHECKPOINTS"
 
 
+PORTABLE_THREADS = 2
+PORTABLE_KERNELS: Mapping[str, str] = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "DNNL_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",
+}
+"""Variables that libraries read once, when torch is imported. Every x86-64 processor with SGX that
+Gramine runs on has AVX2. Sources: torch, aten/src/ATen/native/DispatchStub.cpp; oneDNN, "CPU
+Dispatcher Control" (its name up to 2.5 was DNNL); Intel oneMKL, "Specifying Code Branches"."""
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """Say how to fine-tune; the defaults are those of the tutorial.
@@ -155,6 +167,12 @@ class TrainOptions:
     """Seed of everything random: new head, order, crops and flips, dropout."""
     threads: int = 0
     """Threads of torch; 0 takes every processor that this process may use."""
+    portable: int = 0
+    """1 fixes the kernels to what every supported machine has, so that one digest holds on all."""
+
+    def thread_count(self) -> int:
+        """Return how many threads there are; sums depend on it, so portable runs fix it too."""
+        return self.threads or (PORTABLE_THREADS if self.portable else available_threads())
 
     def problems(self) -> list[str]:
         """Return a line for each value that cannot be, an empty list when all can."""
@@ -167,6 +185,7 @@ class TrainOptions:
             (0 <= self.momentum < 1, "momentum", "from 0 to below 1"),
             (0 <= self.seed < 2**63, "seed", "from 0 to 2**63 - 1"),
             (self.threads >= 0, "threads", "0 (all processors) or more"),
+            (self.portable in (0, 1), "portable", "0 or 1"),
         )
         return [
             f"{name}: expected {expected}, got {getattr(self, name)}"

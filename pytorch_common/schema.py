@@ -1,4 +1,4 @@
-"""What a network's file may hold: the one schema, which stands in the README's "The files" too.
+"""What a network's file may hold: the one schema, which stands in docs/files.md too.
 
 The file may be hostile, so all of it is held to this before any of it is used.
 """

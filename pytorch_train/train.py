@@ -123,7 +123,12 @@ def settle(args: argparse.Namespace) -> contract.TrainOptions:
     Returns the options with the number of threads that is really used.
     """
     options: contract.TrainOptions = args.options
-    threads = options.threads or contract.available_threads()
+    if options.portable and "CPU capability usage: AVX2" not in torch.__config__.show():
+        raise RunError(
+            "--portable: expected the kernels of AVX2; this processor has none, or torch "
+            "was imported before train.py could ask for them"
+        )
+    threads = options.thread_count()
     torch.set_num_threads(threads)
     torch.manual_seed(options.seed)
     # What torch.use_deterministic_algorithms(True) does, but without importing torch's compiler.
@@ -170,7 +175,7 @@ def note_passed_over(folder: Path, data: Data) -> None:
 def make_record(
     options: contract.TrainOptions, course: Course, data: Data, digests: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what was run, on what, and what came of it (schema: the README's "record.json")."""
+    """Return what was run, on what, and what came of it (schema: docs/files.md)."""
     best = course.best_epoch()
     return {
         "schema": contract.RECORD_SCHEMA,

@@ -45,6 +45,7 @@ def test_it_writes_what_the_contract_names(
         "momentum": 0.9,
         "seed": 0,
         "threads": 1,
+        "portable": 0,
     }
     assert record["digests"]["net"] == sha256_file(out / "net.pt")
     assert record["digests"]["data"] == tree_digest(tiny_data)

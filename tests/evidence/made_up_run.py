@@ -25,7 +25,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 NET = b"made-up weights"
 SETTINGS = {
     **{"arch": "resnet18", "method": "full", "epochs": 2, "batch_size": 8},
-    **{"learning_rate": 0.001, "momentum": 0.9, "seed": 0, "threads": 2},
+    **{"learning_rate": 0.001, "momentum": 0.9, "seed": 0, "threads": 2, "portable": 0},
 }
 VERSIONS = {"python": "3.11.2", "platform": "Linux x86_64", "torch": "2.13.0"}
 IMAGE_LIMITS = {"file_mb": 200, "megapixels": 64, "side": 100000}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tomli
 
+from pytorch_common import contract
 from pytorch_common.contract import ImageLimits, TrainOptions, option_variable
 from tests import doing
 from tests.conftest import PROJECT
@@ -98,6 +99,7 @@ def test_the_image_has_the_options_that_were_asked_for(chosen: Settings, weights
         "TRAIN_MOMENTUM": "0.9",
         "TRAIN_SEED": "9",
         "TRAIN_THREADS": "3",
+        "TRAIN_PORTABLE": "0",
         "TRAIN_CACHE_MB": "256",
         "TRAIN_FILE_MB": "200",
         "TRAIN_MEGAPIXELS": "64",
@@ -109,7 +111,8 @@ def test_the_image_has_the_options_that_were_asked_for(chosen: Settings, weights
 def test_all_processors_become_a_number_when_the_image_is_built(
     chosen: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_spec, "available_threads", lambda: 7)
+    for module in (build_spec, contract):
+        monkeypatch.setattr(module, "available_threads", lambda: 7)
     everything = replace(chosen, train=TrainSettings())
     assert build_spec.train_build(everything, None).arguments["TRAIN_THREADS"] == "7"
     arguments = build_spec.infer_build(everything, DIGEST).arguments

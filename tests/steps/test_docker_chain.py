@@ -166,7 +166,7 @@ def test_a_killed_task_runner_leaves_a_container_that_the_next_run_takes_away(
     process = trained.start(*options, INVOKE_TRAIN_OUT=str(out))
     wait_until_running(out)
     for _ in range(300):
-        if (out / "net.pt.epoch-1").exists():
+        if (out / "checkpoints" / "net.pt.epoch-1").exists():
             break
         time.sleep(0.1)
     process.kill()

@@ -105,6 +105,7 @@ def test_every_option_is_given_to_the_script(tiny_settings: Settings) -> None:
         "--momentum=0.9",
         "--seed=0",
         "--threads=1",
+        "--portable=0",
         "--cache-mb=256",
         "--file-mb=200",
         "--megapixels=64",

@@ -19,7 +19,6 @@ from pytorch_common.contract import (
     QUOTE_FILE,
     RECORD_FILE,
     SCRATCH,
-    available_threads,
 )
 from pytorch_common.files import code_digest
 from workflow.assets import pretrained
@@ -193,7 +192,7 @@ def sealed_digest(settings: Settings) -> str:
 def _is_as_asked_for(settings: Settings, record: dict[str, object]) -> bool:
     """Tell whether the record is of today's options, weights, images and code."""
     options = settings.train_options
-    options = dataclasses.replace(options, threads=options.threads or available_threads())
+    options = dataclasses.replace(options, threads=options.thread_count())
     is_scratch = options.method == SCRATCH
     expected = {
         "base_weights": None if is_scratch else sha256_file(pretrained.base_weights(settings)),

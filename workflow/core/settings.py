@@ -78,7 +78,9 @@ class TrainSettings:
     seed: int = TrainOptions.seed
     """Seed of everything random."""
     threads: int = TrainOptions.threads
-    """Threads of torch; 0 takes all processors."""
+    """Threads of torch; 0 takes all processors, or two where the run is portable."""
+    portable: bool = False
+    """Fix the kernels to what every supported machine has, so that one digest holds on all."""
     export_net: bool = False
     """Let an enclave write the network in plain to ``out`` too; a choice of the image's build."""
     cache_mb: int = CACHE_MB
@@ -230,4 +232,5 @@ class Settings:
     def train_options(self) -> TrainOptions:
         """Return the part that the training script is given."""
         shared = set(option_names()) - {"arch"}
-        return TrainOptions(arch=self.arch, **{name: getattr(self.train, name) for name in shared})
+        given = {name: getattr(self.train, name) for name in shared}
+        return TrainOptions(arch=self.arch, **{**given, "portable": int(self.train.portable)})

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytorch_common.contract import RECORD_FILE, RESULT_JSON_FILE
 from pytorch_common.files import printable, write_atomically
 from workflow.core.console import answer, note, shown
 from workflow.core.errors import WorkflowError
@@ -21,6 +22,7 @@ from workflow.evidence import pack, summary
 from workflow.evidence.builder import KEY_FILE, QUOTE_FILE
 from workflow.evidence.pack import INFER, TRAIN
 from workflow.evidence.request import Request, parse_moment
+from workflow.evidence.rerun import Train, rerun_rows
 from workflow.evidence.verdict import SCHEMA, Verdict, table
 from workflow.evidence.verification import CLAIMS_FILE, verify_folder
 
@@ -40,6 +42,8 @@ class Verify(Step):
     as_json: bool = False
     key: str = ""
     vsa: str = ""
+    retrain: Train | None = None
+    """Trains again, natively, to compare; None leaves that out."""
 
     @property
     def where(self) -> Path:
@@ -60,6 +64,8 @@ class Verify(Step):
         Raises: WorkflowError, status 1, naming each check that does not hold.
         """
         verdicts = judge(self.settings, self.place_name, self.request)
+        if self.retrain:
+            verdicts[0].rows += rerun_rows(self.settings, self.where, self.retrain)
         if self.as_json:
             content = [verdict.for_programs() for verdict in verdicts]
             answer(json.dumps({"schema": SCHEMA, "verdicts": content}, indent=2))
@@ -74,6 +80,13 @@ class Verify(Step):
 
     def shell(self) -> Sequence[str]:
         return verify_lines(self.where)
+
+    def reads(self) -> Iterable[Look]:
+        return (self._check_record,) if self.retrain else ()
+
+    def _check_record(self) -> None:
+        if not (self.where / RECORD_FILE).is_file() or (self.where / RESULT_JSON_FILE).is_file():
+            raise WorkflowError(f"--rerun: expected the folder of a training, got {self.where}")
 
     def _check_summary(self) -> None:
         if self.vsa and not self.key:
@@ -174,7 +187,7 @@ def accepted_facts(request: Request) -> dict[str, Any]:
 
 
 def request_of(
-    settings: Settings, *, at: str | None, collateral: str | None, network: str | None
+    settings: Settings, at: str = "", collateral: str = "", network: str = ""
 ) -> Request:
     """Return how to verify, out of the settings and the task's own flags.
 

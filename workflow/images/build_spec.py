@@ -166,7 +166,7 @@ def train_environment(settings: Settings) -> dict[str, str]:
     An enclave has room for so many threads as its manifest says, so the number is settled here.
     """
     options = settings.train_options
-    threads = options.threads or available_threads()
+    threads = options.thread_count()
     values = dataclasses.asdict(dataclasses.replace(options, threads=threads))
     return {
         **{option_variable(name): str(value) for name, value in values.items()},

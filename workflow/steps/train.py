@@ -161,3 +161,8 @@ def check_place(settings: Settings) -> None:
         )
     written = [*training_results(train), *checkpoints(train)]
     refuse_foreign(written, instead="name another folder: --out")
+
+
+def train_again(settings: Settings) -> None:
+    """Train as the settings say, whatever lies there."""
+    perform(Train(settings, again=True))
