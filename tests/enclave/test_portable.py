@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,30 @@ def test_the_machine_does_not_decide(
             digests[name, flag] = sha256_file(out / "net.pt")
     assert digests["here", "--portable=1"] == digests["elsewhere", "--portable=1"]
     assert digests["here", "--portable=0"] != digests["elsewhere", "--portable=0"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("EMULATOR" not in os.environ, reason="no emulator (name it in EMULATOR)")
+@pytest.mark.parametrize("processor", ["Haswell", "EPYC"])
+@pytest.mark.parametrize("method", ["feature-extract", "full"])
+def test_an_emulated_processor_makes_the_same_network(
+    method: str, processor: str, tiny_data: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    """Run by: EMULATOR=qemu-x86_64 inv test --only emulated."""
+    words = command(tiny_data, random_weights, tmp_path / "here", "--portable=1", "--epochs=1")
+    words += [f"--method={method}"]
+    subprocess.run(words, cwd=PROJECT, check=True, capture_output=True)
+    emulated = [os.environ["EMULATOR"], "-cpu", processor, os.path.realpath(words[0]), *words[1:]]
+    path = os.pathsep.join([str(PROJECT), *site.getsitepackages()])
+    subprocess.run(
+        [*emulated, f"--out={tmp_path / 'there'}"],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+        capture_output=True,
+    )
+    here, there = (sha256_file(tmp_path / name / "net.pt") for name in ("here", "there"))
+    assert here == there
 
 
 @pytest.mark.slow
