@@ -7,6 +7,7 @@ import errno
 import hashlib
 import itertools
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Iterable, Iterator, Sequence
@@ -14,6 +15,8 @@ from typing import Iterable, Iterator, Sequence
 CHUNK_BYTES = 1 << 20
 MOST_FOLDERS = 100_000
 NAMED_AT_MOST = 10
+
+_ESCAPED = {b"\\": b"\\", b"n": b"\n", b"r": b"\r"}
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """How the text begins that stands in a checkout for a file which Git LFS did not fetch."""
@@ -166,6 +169,11 @@ def listing_line(name: str, sha256: str) -> str:
     """
     escaped = name.replace("\\", r"\\").replace("\n", r"\n").replace("\r", r"\r")
     return f"{'' if escaped == name else chr(92)}{sha256}  {escaped}\n"
+
+
+def unescaped(name: bytes) -> bytes:
+    """Return the name that a line of a listing, or of an index, has with escapes."""
+    return re.sub(rb"\\([\\nr])", lambda found: _ESCAPED[found[1]], name)
 
 
 def listing_digest(listing: str) -> str:

@@ -29,6 +29,7 @@ ROOMS = (
 HEAVY = {"torch", "torchvision", "numpy"}
 SHARED_WITH_HOST = {
     *("pytorch_common.contract", "pytorch_common.files", "pytorch_common.places"),
+    *("pytorch_common.pack", "pytorch_common.errors"),
     "pytorch_common.trainable",
 }
 ENCLAVE_PACKAGES = {"torch", "torchvision", "PIL", "cryptography", "pytorch_common"}
