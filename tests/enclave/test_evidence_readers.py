@@ -1,6 +1,5 @@
 """What others' tools say of our evidence. They are no dependency of this project: name a Python
-that has them in EVIDENCE_READERS (``pip install model-signing==1.1.1 pyOpenSSL securesystemslib
-in-toto-attestation``)."""
+that has them in EVIDENCE_READERS; their versions are in tests/readers.txt."""
 
 from __future__ import annotations
 

@@ -91,7 +91,8 @@ def test_what_is_fetched_verifies_the_quote_offline(
     saved = doing.collateral(settings(folder, pccs.url + "/"))
     assert saved == folder / "collateral.json"
     assert capsys.readouterr().out.strip().endswith("collateral.json")
-    assert json.loads(saved.read_bytes()) == chain.collateral()
+    schema = {"schema": "enclave-finetune/collateral/1"}
+    assert json.loads(saved.read_bytes()) == {**schema, **chain.collateral()}
     assert len(pccs.asked) == 4
     quote = (folder / "quote.bin").read_bytes()
     collateral = parse_collateral(saved.read_bytes(), "saved")
@@ -101,6 +102,7 @@ def test_what_is_fetched_verifies_the_quote_offline(
 
 def test_nobody_is_asked_who_is_not_named(tmp_path: Path) -> None:
     folder = Run(tmp_path / "run").train()
+    (folder / "collateral.json").unlink()
     with pytest.raises(WorkflowError, match="none is asked unasked; give --service"):
         doing.collateral(settings(folder, ""))
     for url in ("pccs", "ftp://x/", "http://[::1", "http://h:99999", "https://x?y"):
@@ -110,9 +112,11 @@ def test_nobody_is_asked_who_is_not_named(tmp_path: Path) -> None:
 
 def test_a_persons_file_is_not_written_over(pccs: Pccs, tmp_path: Path) -> None:
     folder = Run(tmp_path / "run").train()
-    (folder / "collateral.json").write_text("{}")
-    with pytest.raises(WorkflowError, match="no collateral, so it is not written over"):
-        doing.collateral(settings(folder, pccs.url))
+    for text in ("{}", "mine", json.dumps(chain.collateral())):
+        (folder / "collateral.json").write_text(text)
+        with pytest.raises(WorkflowError, match="did not write it, so it is not written over"):
+            doing.collateral(settings(folder, pccs.url))
+        assert (folder / "collateral.json").read_text() == text
     assert not pccs.asked
 
 

@@ -23,6 +23,7 @@ from tests.evidence import made_up_chain as chain
 from tests.evidence.made_up_run import NET, Run, pae, sha
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import EvidenceSettings, InferSettings, Settings, TrainSettings
+from workflow.evidence import verifying
 from workflow.evidence.request import Request
 
 REQUEST = Request(EvidenceSettings(mrenclave=chain.MRENCLAVE), chain.NOW, root=chain.root_der())
@@ -59,6 +60,27 @@ def test_a_person_reads_that_nothing_proves_where_it_ran(tmp_path: Path) -> None
     assert verdict["verified"] is False
     done = inv("verify", "nowhere", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "nowhere: no such folder or pack\n")
+
+
+def test_where_there_is_no_evidence_the_next_command_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verifying, "DEMO", tmp_path / "demo")
+    empty = Settings(
+        train=TrainSettings(out=tmp_path / "train"), infer=InferSettings(out=tmp_path / "infer")
+    )
+    (tmp_path / "mine").mkdir()
+    line = "{}: expected claims.jsonl, got no evidence; run: inv train{}"
+    for demo in ("", "; that of the demo: inv verify demo/train"):
+        for place, shown in (("", "train"), ("mine", "mine")):
+            with pytest.raises(WorkflowError) as caught:
+                doing.verify(empty, place, request=REQUEST)
+            assert caught.value.message == line.format(shown, demo)
+        with pytest.raises(WorkflowError) as caught:
+            doing.evidence_pack(empty)
+        assert caught.value.message == line.format("train", demo)
+        Run(tmp_path / "demo" / "train").train()
 
 
 def test_a_quote_by_a_made_up_root_never_passes_the_task(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pytorch_common.contract import NET_FILE, RECORD_FILE, record_problem
 from pytorch_common.files import is_lfs_pointer, write_atomically
 from workflow.core.disk import sha256_file
 from workflow.core.errors import WorkflowError
+from workflow.core.ownership import is_ours
 from workflow.core.settings import InferSettings, Settings, TrainSettings
 from workflow.core.shell_lines import shell_line
 
@@ -21,11 +22,12 @@ RUN_FILE = "run.json"
 RUN_SCHEMA = "enclave-finetune/run/1"
 """What the host knows of a run: backend, image, and the network's file as it lies on the host."""
 
+COLLATERAL_FILE = "collateral.json"
+SUMMARY_FILE = "summary.jsonl"
+"""What inv collateral and a verifier put beside the evidence of a run."""
+
 DIGEST_IN_SHELL = "$NET_SHA256"
 """The digest in the commands of `--dry`, set by ``digest_line``."""
-
-NET_SUFFIXES = (".pt", ".pth")
-"""How a network's file ends: so it is taken for no other of our files, nor for code."""
 
 ENCRYPTED_FOLDER = "encrypted"
 """Beside the plain network: the folder that is the encrypted mount of both containers."""
@@ -68,6 +70,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not is_run or not needed <= content.keys():
         raise WorkflowError(f"{path} is no description of a run; run: inv train")
     return dict(content)
+
+
+def left_by_verifiers(folder: Path) -> list[Path]:
+    """Return what tasks put beside a run's evidence: of the next run it would say nothing true."""
+    return [path for name in (COLLATERAL_FILE, SUMMARY_FILE) if is_ours(path := folder / name)]
 
 
 def not_handed_over(settings: Settings) -> str:

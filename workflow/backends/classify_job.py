@@ -36,8 +36,9 @@ from workflow.assets.trained import (
     accepted_net,
     digest_line,
     encrypted_net,
+    left_by_verifiers,
 )
-from workflow.backends.job import Job
+from workflow.backends.job import Job, removal
 from workflow.core.console import note, shown
 from workflow.core.settings import PROJECT, InferSettings, Settings
 from workflow.core.shell_lines import shell_line
@@ -70,7 +71,7 @@ class ClassifyJob(Job):
         return infer_arguments(self.settings, DIGEST_IN_SHELL)
 
     def clear(self) -> None:
-        for path in results(self.settings.infer):
+        for path in [*results(self.settings.infer), *left_by_verifiers(self.out)]:
             path.unlink(missing_ok=True)
 
     def mounts(self, inputs: Path | None, *, sealed: bool) -> tuple[Mount, ...]:
@@ -92,12 +93,13 @@ class ClassifyJob(Job):
         listing = ["printf", r"%s\0", *map(inner_name, self.names)]
         return [
             shell_line(["mkdir", "-p", self.out, folder]),
+            *removal(left_by_verifiers(self.out)),
             *copy_lines(self.names, folder),
             shell_line(listing, stdout=folder / LIST_FILE),
         ]
 
     def preparation_of_native(self) -> list[str]:
-        return [digest_line(self.settings.infer)]
+        return [*removal(left_by_verifiers(self.out)), digest_line(self.settings.infer)]
 
     def stdin(self) -> bytes:
         return b"".join(os.fsencode(name) + b"\0" for name in self.names)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from workflow.core.settings import Settings
+from workflow.core.shell_lines import shell_line
 from workflow.images.container_spec import Mount
+
+
+def removal(paths: Sequence[Path]) -> list[str]:
+    """Return the shell command that deletes what is there of an earlier run, if anything is."""
+    return [shell_line(["rm", *paths])] if paths else []
 
 
 @dataclass(frozen=True)

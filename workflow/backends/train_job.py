@@ -28,12 +28,13 @@ from workflow.assets.trained import (
     check_net,
     encrypted_net,
     is_encrypted,
+    left_by_verifiers,
     read_record,
     read_run,
     write_run,
 )
 from workflow.backends.base import Backend
-from workflow.backends.job import Job
+from workflow.backends.job import Job, removal
 from workflow.core.console import note, shown
 from workflow.core.disk import sha256_file, tree_digest
 from workflow.core.errors import WorkflowError
@@ -76,7 +77,7 @@ class TrainJob(Job):
     def clear(self) -> None:
         # An image goes on from any checkpoint that it finds, so a run from the start finds none.
         old = [] if self.resume else checkpoints(self.settings.train)
-        for path in [*training_results(self.settings.train), *old]:
+        for path in [*training_results(self.settings.train), *old, *left_by_verifiers(self.out)]:
             path.unlink(missing_ok=True)
 
     def mounts(self, inputs: Path | None, *, sealed: bool) -> tuple[Mount, ...]:
@@ -95,8 +96,11 @@ class TrainJob(Job):
         old = [] if self.resume else checkpoints(self.settings.train)
         return [
             shell_line(["mkdir", "-p", *self.folders(sealed=sealed)]),
-            *([shell_line(["rm", *old])] if old else []),
+            *removal([*old, *left_by_verifiers(self.out)]),
         ]
+
+    def preparation_of_native(self) -> list[str]:
+        return removal(left_by_verifiers(self.out))
 
     def _arguments(self, weights: Path | None) -> list[str]:
         return [*train_arguments(self.settings, weights), *(["--resume"] if self.resume else [])]

@@ -66,7 +66,7 @@ def _is_marked(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     # Gramine leaves an empty file where it may not write; there is nothing in it to be lost.
-    is_claim = path.name == CLAIMS_FILE and _is_claim(path)
+    is_claim = path.suffix == Path(CLAIMS_FILE).suffix and _is_claim(path)
     return not head or is_claim or any(mark in head for mark in MARKS)
 
 

@@ -33,6 +33,8 @@ from workflow.core.values import (
 )
 
 PROJECT = Path(__file__).resolve().parents[2]
+DEMO = PROJECT / "out" / "demo"
+"""Where everything of `inv demo` goes."""
 
 
 @dataclass(frozen=True)

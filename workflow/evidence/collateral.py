@@ -13,6 +13,8 @@ from workflow.evidence.reading import MIB, parse_json, read_file
 if TYPE_CHECKING:
     from dcap_qvl import QuoteCollateralV3
 
+COLLATERAL_SCHEMA = "enclave-finetune/collateral/1"
+"""What inv collateral writes into its file, by which it knows it again; others' files lack it."""
 COLLATERAL_MOST_BYTES = 8 * MIB
 MEMBERS = (
     *("pck_crl_issuer_chain", "root_ca_crl", "pck_crl"),

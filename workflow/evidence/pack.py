@@ -17,13 +17,13 @@ from typing import BinaryIO
 
 from pytorch_common.contract import HISTORY_FILE, NET_FILE, RECORD_FILE, RESULT_JSON_FILE
 from pytorch_common.files import printable
+from workflow.assets.trained import COLLATERAL_FILE
 from workflow.core.errors import WorkflowError
 from workflow.evidence.builder import KEY_FILE, QUOTE_FILE
 from workflow.evidence.claims import CLAIMS_MOST_BYTES, KEY_MOST_BYTES
 from workflow.evidence.collateral import COLLATERAL_MOST_BYTES
 from workflow.evidence.quotes import QUOTE_MOST_BYTES
 from workflow.evidence.reading import KIB, MIB
-from workflow.evidence.request import COLLATERAL_FILE
 from workflow.evidence.results import PROOFS_FILE, RESULT_MOST_BYTES
 from workflow.evidence.verification import (
     CLAIMS_FILE,

@@ -6,6 +6,7 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow.assets.trained import COLLATERAL_FILE
 from workflow.core.errors import WorkflowError
 from workflow.core.values import EvidenceSettings
 from workflow.evidence.reading import shown_value
@@ -34,9 +35,6 @@ def parse_moment(text: str) -> int:
             "--at: expected a time like 2025-07-01 or 2025-07-01T12:00:00Z, got "
             f"{shown_value(text)}"
         ) from error
-
-
-COLLATERAL_FILE = "collateral.json"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from pytorch_common.files import write_atomically
+from workflow.assets.trained import COLLATERAL_FILE
 from workflow.core import ownership
 from workflow.core.console import answer, note, shown
 from workflow.core.errors import WorkflowError
@@ -16,13 +17,13 @@ from workflow.core.shell_lines import shell_line
 from workflow.core.step import Look, Step
 from workflow.evidence import pack, service
 from workflow.evidence.builder import QUOTE_FILE
-from workflow.evidence.collateral import COLLATERAL_MOST_BYTES, parse_collateral
+from workflow.evidence.collateral import COLLATERAL_MOST_BYTES, COLLATERAL_SCHEMA, parse_collateral
 from workflow.evidence.pack import INFER, TRAIN
 from workflow.evidence.quotes import QUOTE_MOST_BYTES
-from workflow.evidence.reading import read_file
-from workflow.evidence.request import COLLATERAL_FILE
+from workflow.evidence.reading import parse_json, read_file
 from workflow.evidence.verdict import NOTHING_PROVES
 from workflow.evidence.verification import CLAIMS_FILE
+from workflow.evidence.verifying import nothing_in
 
 PACK_FILE = PROJECT / "out" / "evidence.tar"
 
@@ -107,17 +108,19 @@ class EvidencePack(Step):
 
     def _check_claims(self) -> None:
         if not self.files:
-            claims = self.settings.train.out / CLAIMS_FILE
-            raise WorkflowError(f"{claims} is missing; run: inv train")
+            raise nothing_in(self.settings.train.out)
 
 
 def _refuse_foreign_collateral(path: Path) -> None:
     try:
-        parse_collateral(read_file(path, COLLATERAL_MOST_BYTES), str(path))
-    except WorkflowError as error:
+        content = parse_json(read_file(path, COLLATERAL_MOST_BYTES), path.name)
+    except WorkflowError:
+        content = None
+    if not isinstance(content, dict) or content.get("schema") != COLLATERAL_SCHEMA:
         raise WorkflowError(
-            f"{path}: no collateral, so it is not written over; move it away"
-        ) from error
+            f"{path}: inv collateral did not write it, so it is not written over; move it away, or "
+            "name another file: --to"
+        )
 
 
 def pack_lines(target: Path, files: Mapping[str, Path]) -> list[str]:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from workflow.core.console import note
 from workflow.core.errors import WorkflowError, root_cause
+from workflow.evidence.collateral import COLLATERAL_SCHEMA
 from workflow.evidence.quotes import asked, parse
 from workflow.evidence.reading import MIB, parse_json
 
@@ -44,6 +45,7 @@ def fetch(service: str, quote: bytes) -> bytes:
     qe_chain = _chain(headers, "SGX-Enclave-Identity-Issuer-Chain")
     identity, identity_signature = _signed(body, "enclaveIdentity")
     content = {
+        "schema": COLLATERAL_SCHEMA,
         "pck_crl_issuer_chain": crl_chain,
         "root_ca_crl": _root_crl(base, qe_chain).hex(),
         "pck_crl": _der(crl, "pckcrl").hex(),

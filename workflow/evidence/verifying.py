@@ -13,9 +13,10 @@ from typing import Any
 
 from pytorch_common.contract import RECORD_FILE, RESULT_JSON_FILE
 from pytorch_common.files import printable, write_atomically
+from workflow.assets.trained import SUMMARY_FILE
 from workflow.core.console import answer, note, shown
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import Settings
+from workflow.core.settings import DEMO, Settings
 from workflow.core.shell_lines import shell_line
 from workflow.core.step import Look, Step
 from workflow.evidence import pack, summary
@@ -25,8 +26,6 @@ from workflow.evidence.request import Request, parse_moment
 from workflow.evidence.rerun import Train, rerun_rows
 from workflow.evidence.verdict import SCHEMA, Verdict, table
 from workflow.evidence.verification import CLAIMS_FILE, verify_folder
-
-SUMMARY_FILE = "summary.jsonl"
 
 
 @dataclass(frozen=True)
@@ -105,10 +104,13 @@ def judge(settings: Settings, place: str, request: Request) -> list[Verdict]:
     if not place:
         folders = [settings.train.out, settings.infer.out]
         there = [folder for folder in folders if (folder / CLAIMS_FILE).is_file()]
-        found = there or folders[:1]
-        return [verify_folder(folder, _with_network(settings, request)) for folder in found]
+        if not there:
+            raise nothing_in(settings.train.out)
+        return [verify_folder(folder, _with_network(settings, request)) for folder in there]
     path = Path(place)
     if path.is_dir():
+        if not (path / CLAIMS_FILE).exists():
+            raise nothing_in(path)
         return [verify_folder(path, _with_network(settings, request))]
     if not path.is_file():
         raise WorkflowError(f"{printable(path)}: no such folder or pack")
@@ -120,6 +122,15 @@ def judge(settings: Settings, place: str, request: Request) -> list[Verdict]:
             verify_folder(folder / part, request, shown_as=f"{printable(path)}: {part}")
             for part in parts
         ]
+
+
+def nothing_in(folder: Path) -> WorkflowError:
+    """Return the error for a folder without evidence: which command makes some, or reads some."""
+    line = f"{printable(shown(folder))}: expected {CLAIMS_FILE}, got no evidence; run: inv train"
+    trained = DEMO / TRAIN
+    if (trained / CLAIMS_FILE).is_file():
+        line += f"; that of the demo: {shell_line(['inv', 'verify', trained])}"
+    return WorkflowError(line)
 
 
 def _with_network(settings: Settings, request: Request) -> Request:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from workflow.assets.trained import left_by_verifiers
 from workflow.backends.classify_job import ClassifyJob, results
 from workflow.core.ownership import refuse_foreign, refuse_unfit
 from workflow.core.settings import InferSettings
@@ -25,7 +26,8 @@ class CleanResult(Step):
         ClassifyJob(self.settings).clear()
 
     def shell(self) -> Sequence[str]:
-        return [shell_line(["rm", "-f", *results(self.settings.infer)])]
+        infer = self.settings.infer
+        return [shell_line(["rm", "-f", *results(infer), *left_by_verifiers(infer.out)])]
 
 
 def check_place(infer: InferSettings) -> None:

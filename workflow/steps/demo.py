@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from workflow.assets import dataset
-from workflow.core.settings import PROJECT, DataSettings, ModelSettings, Settings
+from workflow.core.settings import DEMO, DataSettings, ModelSettings, Settings
 from workflow.core.step import Look, Step
 from workflow.core.values import PYPI, Source
 from workflow.steps.all import All
 from workflow.steps.download_model import DownloadModel
 from workflow.steps.fetch_hymenoptera import MakeSample
 
-DEMO = PROJECT / "out" / "demo"
 EPOCHS = 3
 
 

@@ -20,7 +20,13 @@ from pytorch_common.contract import (
     RESULT_TEXT_FILE,
 )
 from workflow.assets import dataset, pins, pretrained, sample
-from workflow.assets.trained import ENCRYPTED_FOLDER, NET_SUFFIXES, RUN_FILE
+from workflow.assets.trained import (
+    COLLATERAL_FILE,
+    ENCRYPTED_FOLDER,
+    NET_SUFFIXES,
+    RUN_FILE,
+    SUMMARY_FILE,
+)
 from workflow.backends.train_job import CHECKPOINTS_FOLDER, SCRATCH_FOLDER
 from workflow.core.console import note
 from workflow.core.locks import LOCK, none_running
@@ -30,23 +36,22 @@ from workflow.core.shell_lines import shell_line
 from workflow.core.step import Step
 from workflow.tools.report import CURVES_FILE, REPORT_FILE
 
+PACK = "evidence.tar"
 NAMES = frozenset(
     {
         *(NET_FILE, HISTORY_FILE, RECORD_FILE, RUN_FILE, REPORT_FILE, CURVES_FILE),
         *(RESULT_JSON_FILE, RESULT_TEXT_FILE, CLAIMS_FILE, PUBLIC_KEY_FILE, QUOTE_FILE),
-        *(MODEL_SIGNATURE_FILE, PROOFS_FILE),
+        *(MODEL_SIGNATURE_FILE, PROOFS_FILE, COLLATERAL_FILE, SUMMARY_FILE),
+        f"{PACK}.{SUMMARY_FILE}",
     }
 )
 """What the tasks call their files, beside checkpoints and locks."""
 OUT = PROJECT / "out"
 INNER = (ENCRYPTED_FOLDER, CHECKPOINTS_FOLDER)
 """What a run keeps below its folder."""
-VERIFIERS = ("collateral.json", "summary.jsonl")
-"""What a verifier puts beside the evidence."""
 OTHERS = (
     *("gsc/**/*.manifest", "gsc/**/Dockerfile", "measurements/*.json", "direct-test-key.pem"),
-    *(f"{folder}/{name}" for folder in ("train", "train/scratch", "infer") for name in VERIFIERS),
-    "evidence.tar",
+    PACK,
 )
 """What else they make in it, by its place and name."""
 PASSING = (LOCK, ".enclave-finetune.part", ".enclave-finetune.etag.part")
