@@ -14,6 +14,7 @@ from tests.evidence.made_up_chain import Enclave
 from tests.evidence.made_up_run import Run
 from workflow.core.settings import EvidenceSettings
 from workflow.evidence.claims import report_data
+from workflow.evidence.quotes import STATUSES
 
 
 def edit(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
@@ -88,10 +89,7 @@ SAMPLES = [
     Bad("QE revoked", "genuine", "Revoked", collateral=chain.collateral(qe_status="Revoked")),
     *(
         Bad(f"TCB {status}", "TCB status", status, collateral=chain.collateral(status))
-        for status in (
-            *("SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded"),
-            *("OutOfDate", "OutOfDateConfigurationNeeded"),
-        )
+        for status in STATUSES[1:]
     ),
     Bad(
         "QE OutOfDate",
@@ -99,7 +97,10 @@ SAMPLES = [
         "OutOfDate",
         collateral=chain.collateral(qe_status="OutOfDate"),
     ),
-    Bad("hyperthreading", "TCB status", "SMT", run=run(enclave=Enclave(smt=True))),
+    *(
+        Bad(name, "TCB status", error, run=run(enclave=Enclave(features=(name,))))
+        for name, error in (("SMT", "SMT"), ("DynamicPlatform", "ynamic"), ("CachedKeys", "ached"))
+    ),
     Bad(
         "advisory",
         "advisories",

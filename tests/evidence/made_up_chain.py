@@ -151,7 +151,8 @@ class Enclave:
     debug: bool = False
     prod: int = 1
     svn: int = 1
-    smt: bool | None = None
+    features: tuple[str, ...] = ()
+    """Of its platform: SMT, DynamicPlatform, CachedKeys."""
 
 
 def quote(report_data: bytes, enclave: Enclave | None = None) -> bytes:
@@ -163,7 +164,7 @@ def quote(report_data: bytes, enclave: Enclave | None = None) -> bytes:
     body, more = report(*own), bytes(32)
     bound = hashlib.sha256(point("attestation") + more).digest()
     quoting = report("00" * 32, "00" * 32, bound, 0x05, 1, 8)
-    leaf = certificate(PCK, PLATFORM, False, pck_extension(enclave.smt), PCK_SERIAL)
+    leaf = certificate(PCK, PLATFORM, False, pck_extension(enclave.features), PCK_SERIAL)
     chain = pem(leaf, platform_ca(), root()).encode()
     auth = sign("attestation", header + body) + point("attestation") + quoting
     auth += sign(PCK, quoting) + struct.pack("<H", len(more)) + more

@@ -112,7 +112,7 @@ class Run:
 
     def write_claims(self, first: Json, attribute: str, collateral: Json | None = None) -> None:
         payload = compact(self.change(first))
-        subject = json.loads(payload)["subject"]
+        subject = first["subject"]
         producer = {"uri": self.builder()["id"], "name": "key.pub"}
         said: Json = {
             "attribute": "NOTHING_PROVES_WHERE_IT_RAN",

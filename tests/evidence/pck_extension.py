@@ -36,8 +36,12 @@ def integer(number: int) -> bytes:
     return der(0x02, number.to_bytes(number.bit_length() // 8 + 1, "big"))
 
 
-def pck_extension(smt: bool | None = None) -> bytes:
-    """Return Intel's extension of a PCK certificate; with ``smt`` that of a multi-package one."""
+FEATURES = ("DynamicPlatform", "CachedKeys", "SMT")
+"""What a multi-package platform says of itself, in the extension's order."""
+
+
+def pck_extension(features: tuple[str, ...] = ()) -> bytes:
+    """Return Intel's extension of a PCK certificate; with features that of a multi-package one."""
     components = [entry(f"{OID}.2.{n}", integer(svn)) for n, svn in enumerate(CPU_SVN, start=1)]
     tcb = [*components, entry(f"{OID}.2.17", integer(PCE_SVN))]
     tcb.append(entry(f"{OID}.2.18", der(0x04, CPU_SVN)))
@@ -48,11 +52,10 @@ def pck_extension(smt: bool | None = None) -> bytes:
         entry(f"{OID}.4", der(0x04, FMSPC)),
         entry(f"{OID}.5", der(0x0A, b"\0")),
     ]
-    if smt is not None:
-        flags = [False, False, smt]
+    if features:
         truths = [
-            entry(f"{OID}.7.{n}", der(0x01, b"\xff" if flag else b"\0"))
-            for n, flag in enumerate(flags, start=1)
+            entry(f"{OID}.7.{n}", der(0x01, b"\xff" if name in features else b"\0"))
+            for n, name in enumerate(FEATURES, start=1)
         ]
         parts += [
             entry(f"{OID}.6", der(0x04, bytes(16))),

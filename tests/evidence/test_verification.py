@@ -13,6 +13,7 @@ from tests.evidence.judging import BOTH, failures, judged, names
 from tests.evidence.made_up_chain import Enclave
 from tests.evidence.made_up_run import NET, Run, sha
 from workflow.core.settings import EvidenceSettings
+from workflow.evidence.quotes import FEATURES, STATUSES
 from workflow.evidence.verdict import NOTHING_PROVES, table
 
 
@@ -29,13 +30,24 @@ def test_a_bad_sample_gives_its_error(bad: Bad, tmp_path: Path) -> None:
 
 def test_what_is_accepted_by_name_passes(tmp_path: Path) -> None:
     made = chain.collateral("OutOfDate", ["INTEL-SA-00999"])
-    folder = Run(tmp_path / "run", enclave=Enclave(smt=True)).train(made)
+    folder = Run(tmp_path / "run", enclave=Enclave(features=("SMT",))).train(made)
     chosen = replace(BOTH, accept_tcb="OutOfDate,SMT", advisories="INTEL-SA-00999")
     assert failures(judged(folder, chosen)) == {}
     assert (
         "expected of"
         in failures(judged(folder, replace(BOTH, accept_tcb="Fine")))["what you accept"]
     )
+
+
+@pytest.mark.parametrize("word", [*STATUSES[1:], *FEATURES])
+def test_each_status_and_feature_passes_by_its_own_name_alone(word: str, tmp_path: Path) -> None:
+    if word in STATUSES:
+        folder = Run(tmp_path / "run").train(chain.collateral(word))
+    else:
+        folder = Run(tmp_path / "run", enclave=Enclave(features=(word,))).train()
+    others = ",".join({*STATUSES[1:], *FEATURES} - {word})
+    assert failures(judged(folder, replace(BOTH, accept_tcb=word))) == {}
+    assert "TCB status" in failures(judged(folder, replace(BOTH, accept_tcb=others)))
 
 
 def test_good_evidence_of_a_training(tmp_path: Path) -> None:
