@@ -61,6 +61,15 @@ def test_each_result_is_proven_alone(count: int, tmp_path: Path, enclave: Path) 
     ]
 
 
+def test_writing_it_takes_no_time_beside_a_classification(tmp_path: Path) -> None:
+    content = answered(1)
+    evidence.write_classification(tmp_path, content, b"{}", {})  # imports
+    started = time.process_time()
+    for _ in range(20):
+        evidence.write_classification(tmp_path, content, b"{}", {})
+    assert (time.process_time() - started) / 20 < 0.02
+
+
 def test_a_hundred_thousand_results_are_one_quote_and_little_memory(
     tmp_path: Path, enclave: Path
 ) -> None:

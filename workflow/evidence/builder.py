@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pytorch_common.contract import PUBLIC_KEY_FILE, QUOTE_FILE
 from workflow.core.errors import WorkflowError
 from workflow.evidence.claims import SCAI_TYPE, Claim, RunKey
 from workflow.evidence.reading import expect, members, named, sha256_of, shown_value
 from workflow.gsc.modes import SGX
 
-KEY_FILE, QUOTE_FILE = "key.pub", "quote.bin"
 BUILDER = "urn:enclave-finetune:"
 BACKENDS = ("native", "docker", "direct", "sgx", "unknown")
 NOWHERE = "NOTHING_PROVES_WHERE_IT_RAN"
@@ -45,7 +45,7 @@ def parse_builder(value: Any, key: RunKey, what: str) -> Builder:
     if content["id"] not in [BUILDER + name for name in BACKENDS]:
         raise WorkflowError(f"{what}.id: unknown builder {shown_value(content['id'])}")
     own = {
-        "name": KEY_FILE,
+        "name": PUBLIC_KEY_FILE,
         "digest": {"sha256": key.digest},
         "content": base64.b64encode(key.pem).decode(),
         "mediaType": PEM_TYPE,
@@ -90,7 +90,7 @@ def parse_placement(
     expect(claim.predicate_type, SCAI_TYPE, f"{what}: predicateType")
     expect(claim.subject, done.subject, f"{what}: subject")
     predicate = members(claim.predicate, f"{what}: predicate", ("attributes", "producer"))
-    producer = {"uri": builder.uri, "name": KEY_FILE, "digest": {"sha256": key.digest}}
+    producer = {"uri": builder.uri, "name": PUBLIC_KEY_FILE, "digest": {"sha256": key.digest}}
     expect(predicate["producer"], producer, f"{what}: producer")
     attributes = predicate["attributes"]
     if not isinstance(attributes, list) or len(attributes) != 1:

@@ -15,22 +15,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from pytorch_common.contract import HISTORY_FILE, NET_FILE, RECORD_FILE, RESULT_JSON_FILE
+from pytorch_common.contract import (
+    CLAIMS_FILE,
+    HISTORY_FILE,
+    MODEL_SIGNATURE_FILE,
+    NET_FILE,
+    PROOFS_FILE,
+    PUBLIC_KEY_FILE,
+    QUOTE_FILE,
+    RECORD_FILE,
+    RESULT_JSON_FILE,
+)
 from pytorch_common.files import printable
 from workflow.assets.trained import COLLATERAL_FILE
 from workflow.core.errors import WorkflowError
-from workflow.evidence.builder import KEY_FILE, QUOTE_FILE
 from workflow.evidence.claims import CLAIMS_MOST_BYTES, KEY_MOST_BYTES
 from workflow.evidence.collateral import COLLATERAL_MOST_BYTES
 from workflow.evidence.quotes import QUOTE_MOST_BYTES
 from workflow.evidence.reading import KIB, MIB
-from workflow.evidence.results import PROOFS_FILE, RESULT_MOST_BYTES
-from workflow.evidence.verification import (
-    CLAIMS_FILE,
-    MODEL_SIGNATURE_FILE,
-    MODEL_SIGNATURE_MOST_BYTES,
-    RECORD_MOST_BYTES,
-)
+from workflow.evidence.results import RESULT_MOST_BYTES
+from workflow.evidence.verification import MODEL_SIGNATURE_MOST_BYTES, RECORD_MOST_BYTES
 
 TRAIN, INFER = "train", "infer"
 ABOUT_FILE = "about.json"
@@ -43,7 +47,7 @@ NET_MOST_BYTES = 4096 * MIB
 _COMMON = {
     CLAIMS_FILE: CLAIMS_MOST_BYTES,
     COLLATERAL_FILE: COLLATERAL_MOST_BYTES,
-    KEY_FILE: KEY_MOST_BYTES,
+    PUBLIC_KEY_FILE: KEY_MOST_BYTES,
     QUOTE_FILE: QUOTE_MOST_BYTES,
 }
 _TRAIN = {

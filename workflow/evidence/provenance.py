@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytorch_common.contract import option_names
+from pytorch_common.contract import HISTORY_FILE, NET_FILE, RECORD_FILE, option_names
 from workflow.core.errors import WorkflowError
 from workflow.evidence.builder import Builder, check_run, parse_builder, subject_digest
 from workflow.evidence.claims import (
@@ -21,8 +21,7 @@ from workflow.evidence.claims import (
 from workflow.evidence.reading import expect, members, named, sha256_of
 
 BUILD_TYPE = "urn:enclave-finetune:fine-tune:v1"
-NET_FILE = "net.pt"
-BYPRODUCTS = ("history.json", "record.json")
+BYPRODUCTS = (HISTORY_FILE, RECORD_FILE)
 TRAINED = "TRAINED_IN_SGX_ENCLAVE"
 
 

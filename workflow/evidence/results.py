@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytorch_common.contract import is_sha256
+from pytorch_common.contract import NET_FILE, PROOFS_FILE, RESULT_JSON_FILE, is_sha256
 from workflow.core.errors import WorkflowError
 from workflow.evidence.builder import Builder, check_run, parse_builder, subject_digest
 from workflow.evidence.claims import CLASSIFICATION_TYPE, Claim, RunKey
 from workflow.evidence.reading import MIB, expect, members, named, parse_json, same
 
-RESULT_FILE, PROOFS_FILE = "result.json", "proofs.jsonl"
 CLASSIFIED = "CLASSIFIED_IN_SGX_ENCLAVE"
 ALGORITHM = "rfc9162-sha256"
 MOST_RESULTS = 10_000_000
@@ -63,8 +62,8 @@ def parse_answers(claim: Claim, key: RunKey) -> Answers:
     if not is_sha256(root):
         raise WorkflowError("results.rootHash: expected 64 lower-case hex digits")
     return Answers(
-        result=subject_digest(claim, RESULT_FILE),
-        network=named(predicate["network"], "net.pt", "network"),
+        result=subject_digest(claim, RESULT_JSON_FILE),
+        network=named(predicate["network"], NET_FILE, "network"),
         code=named(predicate["code"], "code", "code", "dirHash"),
         run=predicate["run"],
         size=size,
@@ -101,7 +100,7 @@ def check_proofs(path: Path, said: Answers, results: list[Any] | None) -> int:
             raise WorkflowError(f"{what}: its path does not lead to the root of the results")
         content = members_of_leaf(leaf, said.network, what)
         if results is not None and not same(content, results[count - 1]):
-            raise WorkflowError(f"{what}: not what {RESULT_FILE} says at this place")
+            raise WorkflowError(f"{what}: not what {RESULT_JSON_FILE} says at this place")
     if count != said.size:
         raise WorkflowError(f"{PROOFS_FILE}: expected {said.size} lines, got {count}")
     if not said.size and said.root != EMPTY_ROOT:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pytorch_common.contract import CLAIMS_FILE, QUOTE_FILE
 from pytorch_common.files import write_atomically
 from workflow.assets.trained import COLLATERAL_FILE
 from workflow.core import ownership
@@ -16,13 +17,11 @@ from workflow.core.settings import PROJECT
 from workflow.core.shell_lines import shell_line
 from workflow.core.step import Look, Step
 from workflow.evidence import pack, service
-from workflow.evidence.builder import QUOTE_FILE
 from workflow.evidence.collateral import COLLATERAL_MOST_BYTES, COLLATERAL_SCHEMA, parse_collateral
 from workflow.evidence.pack import INFER, TRAIN
 from workflow.evidence.quotes import QUOTE_MOST_BYTES
 from workflow.evidence.reading import parse_json, read_file
 from workflow.evidence.verdict import NOTHING_PROVES
-from workflow.evidence.verification import CLAIMS_FILE
 from workflow.evidence.verifying import nothing_in
 
 PACK_FILE = PROJECT / "out" / "evidence.tar"

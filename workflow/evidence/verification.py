@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytorch_common.contract import NET_FILE, RECORD_FILE
+from pytorch_common.contract import (
+    CLAIMS_FILE,
+    MODEL_SIGNATURE_FILE,
+    NET_FILE,
+    PROOFS_FILE,
+    PUBLIC_KEY_FILE,
+    QUOTE_FILE,
+    RECORD_FILE,
+    RESULT_JSON_FILE,
+)
 from pytorch_common.files import sha256_file, some_of
 from workflow.core.errors import WorkflowError
 from workflow.evidence import attested, provenance, results
-from workflow.evidence.builder import (
-    KEY_FILE,
-    QUOTE_FILE,
-    Builder,
-    parse_placement,
-    sha256_hex,
-)
+from workflow.evidence.builder import Builder, parse_placement, sha256_hex
 from workflow.evidence.claims import (
     CLAIMS_MOST_BYTES,
     CLASSIFICATION_TYPE,
@@ -30,7 +33,6 @@ from workflow.evidence.reading import KIB, MIB, expect, parse_json, read_file
 from workflow.evidence.request import Request
 from workflow.evidence.verdict import NOTHING_PROVES, Verdict
 
-CLAIMS_FILE, MODEL_SIGNATURE_FILE = "claims.jsonl", "model.sig"
 RECORD_MOST_BYTES = 64 * MIB
 MODEL_SIGNATURE_MOST_BYTES = 64 * KIB
 
@@ -60,7 +62,7 @@ def verify_folder(folder: Path, request: Request, *, shown_as: str = "") -> Verd
 def _signed(folder: Path, verdict: Verdict) -> Signed:
     """Return the two claims, which this run's key signed."""
     data = _read(folder, CLAIMS_FILE, CLAIMS_MOST_BYTES, verdict)
-    key = parse_key(_read(folder, KEY_FILE, KEY_MOST_BYTES, verdict), KEY_FILE)
+    key = parse_key(_read(folder, PUBLIC_KEY_FILE, KEY_MOST_BYTES, verdict), PUBLIC_KEY_FILE)
     claims = parse_claims(data, CLAIMS_FILE)
     for number, claim in enumerate(claims, start=1):
         check_signature(claim, key, f"{CLAIMS_FILE}:{number}")
@@ -120,7 +122,7 @@ def _check_record(folder: Path, made: provenance.Provenance, verdict: Verdict) -
 
 def _verify_results(folder: Path, request: Request, verdict: Verdict, signed: Signed) -> None:
     done, _, key = signed
-    verdict.subject = results.RESULT_FILE
+    verdict.subject = RESULT_JSON_FILE
     said = verdict.check(
         "classification",
         "it says which network answered, with which options, and the root of all results",
@@ -137,7 +139,7 @@ def _verify_results(folder: Path, request: Request, verdict: Verdict, signed: Si
     verdict.check(
         "proofs",
         "each result, with its image's digest, is one of those that the run signed",
-        lambda: f"{results.check_proofs(folder / results.PROOFS_FILE, said, answers)} results",
+        lambda: f"{results.check_proofs(folder / PROOFS_FILE, said, answers)} results",
     )
     insecure = said.run.get("insecure", [])
     _verify_place(folder, request, verdict, signed, (said.builder, results.CLASSIFIED), insecure)
@@ -146,9 +148,9 @@ def _verify_results(folder: Path, request: Request, verdict: Verdict, signed: Si
 
 
 def _check_result(folder: Path, said: results.Answers, verdict: Verdict) -> list[object]:
-    data = _read(folder, results.RESULT_FILE, results.RESULT_MOST_BYTES, verdict)
+    data = _read(folder, RESULT_JSON_FILE, results.RESULT_MOST_BYTES, verdict)
     expect(sha256_hex(data), said.result, "result.json: sha256")
-    return results.check_result(parse_json(data, results.RESULT_FILE), said)
+    return results.check_result(parse_json(data, RESULT_JSON_FILE), said)
 
 
 def _verify_chain(request: Request, verdict: Verdict, said: results.Answers) -> None:

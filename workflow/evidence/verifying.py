@@ -11,7 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytorch_common.contract import RECORD_FILE, RESULT_JSON_FILE
+from pytorch_common.contract import (
+    CLAIMS_FILE,
+    MODEL_SIGNATURE_FILE,
+    NET_FILE,
+    PUBLIC_KEY_FILE,
+    QUOTE_FILE,
+    RECORD_FILE,
+    RESULT_JSON_FILE,
+)
 from pytorch_common.files import printable, write_atomically
 from workflow.assets.trained import SUMMARY_FILE
 from workflow.core.console import answer, note, shown
@@ -20,12 +28,11 @@ from workflow.core.settings import DEMO, Settings
 from workflow.core.shell_lines import shell_line
 from workflow.core.step import Look, Step
 from workflow.evidence import pack, summary
-from workflow.evidence.builder import KEY_FILE, QUOTE_FILE
 from workflow.evidence.pack import INFER, TRAIN
 from workflow.evidence.request import Request, parse_moment
 from workflow.evidence.rerun import Train, rerun_rows
 from workflow.evidence.verdict import SCHEMA, Verdict, table
-from workflow.evidence.verification import CLAIMS_FILE, verify_folder
+from workflow.evidence.verification import verify_folder
 
 
 @dataclass(frozen=True)
@@ -161,12 +168,13 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 def verify_lines(place: Path) -> list[str]:
     """Return the shell commands that check by hand what can be checked so."""
+    key = place / PUBLIC_KEY_FILE
     model = ["model_signing", "verify", "key", "--ignore_unsigned_files"]
     return [
         "# the signatures on statements, the quote and Merkle paths: by inv verify alone",
-        shell_line(["sha256sum", place / KEY_FILE, place / QUOTE_FILE, place / "net.pt"]),
+        shell_line(["sha256sum", key, place / QUOTE_FILE, place / NET_FILE]),
         shell_line(
-            [*model, "--public_key", place / KEY_FILE, "--signature", place / "model.sig", place]
+            [*model, "--public_key", key, "--signature", place / MODEL_SIGNATURE_FILE, place]
         ),
     ]
 
