@@ -33,6 +33,8 @@ class ImageError(RunError):
 
 Look = Callable[[bytes], object]
 """What is shown the bytes of a file once they are read."""
+Read = Callable[[Path, int, Look], bytes]
+"""How the bytes of a file are had, of so many megabytes at most."""
 
 
 def unseen(data: bytes) -> None:
@@ -56,10 +58,15 @@ def read_content(path: Path, most_mb: int, look: Look = unseen) -> bytes:
         raise ImageError("no such file") from error
     except OSError as error:
         raise ImageError(f"damaged or unreadable: {error.strerror}") from error
-    if max(size, len(data)) > most_mb * MEGABYTE:
-        raise ImageError(f"too large a file: {size / MEGABYTE:.0f} MB, the limit is {most_mb}")
+    refuse_too_large(max(size, len(data)), most_mb)
     look(data)
     return data
+
+
+def refuse_too_large(size: int, most_mb: int) -> None:
+    """Raise ImageError where a file has more bytes than the limit."""
+    if size > most_mb * MEGABYTE:
+        raise ImageError(f"too large a file: {size / MEGABYTE:.0f} MB, the limit is {most_mb}")
 
 
 def _refuse_other_kinds(mode: int) -> None:

@@ -107,7 +107,12 @@ def hidden_note(root: Path) -> str:
 def passed_over_note(root: Path, taken: Iterable[Path]) -> str:
     """Return the line that counts, by how they end, what else is below the folder, else nothing."""
     left = set(walk(root)) - {root, *taken}
-    ends = Counter(_end(path) for path in left if not is_hidden(path, root))
+    return suffixes_note(root, (path for path in left if not is_hidden(path, root)))
+
+
+def suffixes_note(root: Path, left: Iterable[Path]) -> str:
+    """Return the line that counts, by how they end, what is passed over, else nothing."""
+    ends = Counter(map(_end, left))
     counts = ", ".join(f"{count} {printable(end)}" for end, count in sorted(ends.items()))
     return f"{printable(root)}: passed over {counts}" if counts else ""
 

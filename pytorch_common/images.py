@@ -1,8 +1,7 @@
 """Reading one image file as a viewer shows it: upright, in colour, first frame, no transparency.
 
-The files come from anybody. So none of Pillow's readers but those of the formats below is given
-them, sizes are looked at before anything is decoded, and whatever a reader raises is that one
-file's line.
+The files come from anybody: none of Pillow's readers but those of the formats below is given them,
+sizes are looked at before anything is decoded, and what a reader raises is that one file's line.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from PIL import (  # the plugins so that Pillow knows their formats; by itself i
 )
 
 from pytorch_common.colours import to_rgb
-from pytorch_common.content import BUSY, Content, ImageError, Look, read_content, unseen
+from pytorch_common.content import BUSY, Content, ImageError, Look, Read, read_content, unseen
 from pytorch_common.contract import IMAGE_LIMITS, ImageLimits
 from pytorch_common.files import printable
 from pytorch_common.kinds import bare_png, misread, stated_size, what_it_is
@@ -93,18 +92,23 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_image(
-    path: Path, limits: ImageLimits = IMAGE_LIMITS, *, to_srgb: bool = False, look: Look = unseen
+    path: Path,
+    limits: ImageLimits = IMAGE_LIMITS,
+    *,
+    to_srgb: bool = False,
+    look: Look = unseen,
+    read: Read = read_content,
 ) -> Image.Image:
     """Return the image as 8-bit RGB, turned as its EXIF orientation says.
 
     With ``to_srgb`` the colours of a profile other than sRGB are brought to it. One of more than
     WHOLE_PIXELS comes at a half of its sides, a JPEG at a half, a quarter or an eighth. ``look`` is
-    shown the file's bytes, of which and of no others the image is made.
+    shown the file's bytes, as ``read`` has them: of these and of no others the image is made.
 
     Raises: ImageError with the reason: not there, no image, cut short, too large.
     """
     try:
-        return _shown(read_content(path, limits.file_mb, look), limits, to_srgb=to_srgb)
+        return _shown(read(path, limits.file_mb, look), limits, to_srgb=to_srgb)
     except ImageError:
         raise
     except MemoryError as error:
@@ -222,8 +226,7 @@ def _check_image(image: Any, data: bytes, limits: ImageLimits) -> None:
 
 def _check_size(kind: str, size: tuple[int, ...], limits: ImageLimits) -> None:
     width, height = size
-    most = limits.pixels
-    most *= JPEG_TIMES if kind == "JPEG" else 1
+    most = limits.pixels * (JPEG_TIMES if kind == "JPEG" else 1)
     most //= 4 if kind in GREEDY else 16 if kind == "slow" else 1
     if max(size) > limits.side:
         raise ImageError(f"too large: {width} x {height}, the limit of a side is {limits.side}")

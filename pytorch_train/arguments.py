@@ -37,7 +37,12 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is read."""
     environ, here = os.environ, Path(__file__).resolve().parent
     data = environ.get("TRAIN_DATA", here / "hymenoptera_data")
-    parser.add_argument("--data", type=Path, default=data)
+    parser.add_argument("--data", type=Path, default=data, help="a folder, or the pack of one")
+    parser.add_argument(
+        "--data-sha256",
+        default=environ.get(contract.DATA_SHA256_VARIABLE, ""),
+        help="accept the data set with this canonical digest alone",
+    )
     parser.add_argument("--weights", type=Path, default=environ.get("TRAIN_WEIGHTS"))
     parser.add_argument(
         "--weights-sha256",

@@ -12,8 +12,9 @@ from pytorch_common.ahead import ahead
 from pytorch_common.content import ImageError
 from pytorch_common.contract import DATA_SUFFIXES, IMAGE_LIMITS, ImageLimits
 from pytorch_common.errors import RunError
-from pytorch_common.files import is_file_or_raises, is_hidden, printable, walk
+from pytorch_common.files import printable
 from pytorch_common.images import read_image
+from pytorch_train.source import FOLDERS, Source
 
 IMAGES_AHEAD = 8
 """How many images threads decode ahead of the one that is waited for."""
@@ -46,6 +47,7 @@ class Labelled:
     paths: list[Path]
     labels: list[int]
     """For each path the place of its class in ``classes``."""
+    source: Source = FOLDERS
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -56,7 +58,7 @@ class Decoded:
     """The images themselves: decoded when asked for, and kept as far as the budget goes."""
 
     def __init__(self, images: Labelled, limits: ImageLimits = IMAGE_LIMITS) -> None:
-        self._paths, self._limits = images.paths, limits
+        self._paths, self._limits, self._source = images.paths, limits, images.source
         self._kept: dict[int, tuple[tuple[int, int], bytes]] = {}
 
     def __getitem__(self, index: int) -> Image.Image:
@@ -70,7 +72,7 @@ class Decoded:
             return Image.frombytes("RGB", *self._kept[index])
         path = self._paths[index]
         try:
-            return read_image(path, self._limits)
+            return read_image(path, self._limits, read=self._source.read)
         except ImageError as error:
             raise BadImageError(f"{printable(path)}: {error}") from error
 
@@ -98,30 +100,26 @@ class Decoded:
             self._kept[index] = image.size, image.tobytes()
 
 
-def find_images(split: Path) -> Labelled:
+def find_images(split: Path, source: Source = FOLDERS) -> Labelled:
     """List the images of a split, those with a hidden name aside.
 
     Raises: FileNotFoundError or NotADirectoryError where it has no classes, or one has no images.
     """
-    folders = (path for path in split.iterdir() if path.is_dir() and not is_hidden(path, split))
-    classes = sorted(path.name for path in folders)
+    classes = source.classes(split)
     if not classes:
         raise FileNotFoundError(f"no class folders in {printable(split)}")
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = _images_below(split / name)
+        found = _images(source.files(split / name))
         if not found:
             raise FileNotFoundError(f"no images in {split / name}")
         paths += found
         labels += [label] * len(found)
-    return Labelled(classes, paths, labels)
+    return Labelled(classes, paths, labels, source)
 
 
-def _images_below(folder: Path) -> list[Path]:
+def _images(paths: list[Path]) -> list[Path]:
     """Return what ends like an image, in torchvision's order: folder by folder."""
-    paths = [path for path in walk(folder) if not is_hidden(path, folder)]
-    for path in paths:
-        is_file_or_raises(path)
     found = (path for path in paths if path.name.lower().endswith(DATA_SUFFIXES))
     return sorted(found, key=lambda path: (str(path.parent), path.name))

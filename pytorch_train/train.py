@@ -1,6 +1,7 @@
 """Fine-tune a pretrained network on a folder of labelled images; keep the best of all epochs.
 
-Reads  DATA/train/CLASS/* and DATA/val/CLASS/*, and the state_dict of the pretrained network.
+Reads  DATA/train/CLASS/* and DATA/val/CLASS/*, where DATA is a folder or the pack of one, and the
+state_dict of the pretrained network.
 Writes NET (the network), OUT/history.json (a line of figures an epoch), OUT/record.json (what was
 run, on what, with which digests), beside them the evidence (docs/evidence-format.md) and, until
 these are there, a checkpoint an epoch. The recipe is that of "Finetuning Torchvision Models".
@@ -29,10 +30,8 @@ from pytorch_common.files import (
     code_digest,
     hidden_note,
     lacking_classes,
-    passed_over_note,
     printable,
     some_of,
-    tree_digest,
     write_atomically,
 )
 from pytorch_common.network import build_network
@@ -51,6 +50,7 @@ from pytorch_train.arguments import parse_arguments
 from pytorch_train.labelled import find_images
 from pytorch_train.loop import Course, Data, all_bad_images_named, fine_tune
 from pytorch_train.resume import Checkpoints
+from pytorch_train.source import source_of
 
 start.settled()
 
@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
     with all_bad_images_named(data, options.threads):
         digests = {
             "base_weights": base_sha256,
-            "data": tree_digest(args.data),
+            "data": data_digest(args, data),
             "code": code_digest(CODE, "pytorch_common", "pytorch_train"),
         }
         run = {**dataclasses.asdict(options), **digests, **versions()}
@@ -146,7 +146,8 @@ def load_data(args: argparse.Namespace, size: int) -> Data:
     """
     data: Path = args.data
     try:
-        training, validation = find_images(data / "train"), find_images(data / "val")
+        source = source_of(data, args.data_sha256)
+        training, validation = (find_images(data / split, source) for split in ("train", "val"))
     except OSError as error:
         got = f"{error.strerror}: {printable(error.filename)}" if error.strerror else str(error)
         raise RunError(
@@ -163,11 +164,23 @@ def load_data(args: argparse.Namespace, size: int) -> Data:
     return Data(training, validation, size, args.cache_mb * MEGABYTE, limits)
 
 
+def data_digest(args: argparse.Namespace, data: Data) -> str:
+    """Return the canonical digest of the data set.
+
+    Raises: RunError where it is not the one asked for.
+    """
+    digest = data.training.source.digest(args.data)
+    if args.data_sha256 not in ("", digest):
+        expected = printable(args.data_sha256)
+        raise RunError(f"{printable(args.data)}: expected the data set {expected}, got {digest}")
+    return digest
+
+
 def note_passed_over(folder: Path, data: Data) -> None:
     """Say what lies in the data set and is not trained on."""
     lines = [hidden_note(folder)]
     for split, images in (("train", data.training), ("val", data.validation)):
-        lines.append(passed_over_note(folder / split, images.paths))
+        lines.append(images.source.passed_over(folder / split, images.paths))
     for line in filter(None, lines):
         note(line)
 
