@@ -4,12 +4,12 @@ ARG BASE=enclave-finetune-base:debian12
 FROM ${BASE}
 RUN test -n "${TORCH_VERSION}" || { echo "the base does not say which torch it has"; exit 1; }
 
-ARG DATA=pytorch_train/hymenoptera_data
 ARG WEIGHTS=pytorch_train/model/squeezenet1_0-b66bff10.pth
 COPY pytorch_common/ /app/pytorch_common/
 COPY pytorch_train/*.py /app/pytorch_train/
 COPY ${WEIGHTS} /app/pytorch_train/model/base.pth
-COPY ${DATA}/ /app/pytorch_train/data/
+# One file, of which Gramine hashes none at the start: train.py holds each image to the digest below.
+COPY pytorch_train/data.tar /app/pytorch_train/data.tar
 
 # Inside Gramine every host file has the modification time 0, so Python would compile anew each time.
 USER root
@@ -18,7 +18,9 @@ RUN find /app ! -perm -444 -exec chmod a+rX {} + \
     && mkdir -p /out /handover /checkpoints && chown app:app /out /handover /checkpoints
 USER app
 
-ENV TRAIN_DATA=/app/pytorch_train/data \
+ARG TRAIN_DATA_SHA256
+ENV TRAIN_DATA=/app/pytorch_train/data.tar \
+    TRAIN_DATA_SHA256=${TRAIN_DATA_SHA256} \
     TRAIN_WEIGHTS=/app/pytorch_train/model/base.pth \
     TRAIN_OUT=/out \
     TRAIN_NET=/handover/net.pt \

@@ -107,6 +107,31 @@ def test_each_is_found_refused_with_its_flag_and_admitted_with_it(
     assert lint.refuse_insecure(findings, SGX, frozenset({option})) == [option]
 
 
+@pytest.mark.parametrize("digest", [None, "", "AB" * 32, "ab" * 31, {"value": "ab" * 32}])
+def test_a_pack_that_nothing_measured_holds_to_a_digest_is_found(digest: Any) -> None:
+    made = settled()
+    assert "file:/app/pytorch_train/data.tar" in made["sgx"]["allowed_files"]
+    variables = {**made["loader"]["env"], "TRAIN_DATA_SHA256": digest}
+    if digest is None:
+        del variables["TRAIN_DATA_SHA256"]
+    (finding,) = lint.lint({**made, "loader": {**made["loader"], "env": variables}}, SGX)
+    assert finding.option == "allowed-files"
+    assert finding.where == 'sgx.allowed_files "file:/app/pytorch_train/data.tar"'
+    assert finding.why == "the host can change it"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("file:/app/pytorch_train/", "file:/app/pytorch_train/data.tar/", "file:/app/data.tar"),
+        *("file:/app/pytorch_train/data.tar.old", "/app/pytorch_train/data.tar"),
+    ],
+)
+def test_no_other_file_passes_for_the_pack(uri: str) -> None:
+    (finding,) = lint.lint(settled({"sgx": {"allowed_files": [uri]}}), SGX)
+    assert (finding.option, finding.where) == ("allowed-files", f'sgx.allowed_files "{uri}"')
+
+
 def found(mounts: list[dict[str, str]]) -> list[str]:
     """Return where the linter sees a weakness when these are the mounts."""
     bare = settled()

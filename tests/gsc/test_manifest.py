@@ -81,8 +81,25 @@ def test_what_is_settled_is_settled(mode: str) -> None:
     assert tomli.loads(manifest.dumps(once).decode()) == once
 
 
-def test_what_the_host_may_change_is_in_two_folders() -> None:
-    assert settled(made())["sgx"]["allowed_files"] == ["file:/in/", "file:/out/"]
+def test_what_the_host_may_change_is_in_two_folders_and_a_pack_of_a_measured_digest() -> None:
+    pack = "file:/app/pytorch_train/data.tar"
+    assert settled(made())["sgx"]["allowed_files"] == ["file:/in/", "file:/out/", pack]
+    other = made()
+    other["sgx"]["trusted_files"] = [
+        entry for entry in other["sgx"]["trusted_files"] if entry["uri"] != pack
+    ]
+    assert settled(other)["sgx"]["allowed_files"] == ["file:/in/", "file:/out/"]
+
+
+@pytest.mark.parametrize("digest", [None, "", "abc", {"passthrough": True}])
+def test_a_pack_whose_digest_is_not_measured_is_a_trusted_file_like_any_other(digest: Any) -> None:
+    other, pack = made(), "file:/app/pytorch_train/data.tar"
+    other["loader"]["env"]["TRAIN_DATA_SHA256"] = digest
+    if digest is None:
+        del other["loader"]["env"]["TRAIN_DATA_SHA256"]
+    sgx = settled(other)["sgx"]
+    assert sgx["allowed_files"] == ["file:/in/", "file:/out/"]
+    assert pack in {entry["uri"] for entry in sgx["trusted_files"]}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import tomli
 
 from pytorch_common import contract
 from pytorch_common.contract import ImageLimits, TrainOptions, option_variable
+from pytorch_common.files import tree_digest
 from tests import doing
 from tests.conftest import PROJECT
 from workflow.core.errors import WorkflowError
@@ -105,6 +106,7 @@ def test_the_image_has_the_options_that_were_asked_for(chosen: Settings, weights
         "TRAIN_MEGAPIXELS": "64",
         "TRAIN_SIDE": "100000",
         "TRAIN_EXPORT_NET": "1",
+        "TRAIN_DATA_SHA256": tree_digest(chosen.data.dir),
     }
 
 

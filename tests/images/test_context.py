@@ -14,12 +14,14 @@ from pathlib import Path
 import docker.utils
 import pytest
 
+from pytorch_common.files import tree_digest
 from tests.conftest import PROJECT, copy_project
 from workflow.assets import dataset
 from workflow.core.settings import DataSettings, Settings, TrainSettings
 from workflow.core.values import BASES
 from workflow.images import build_run, build_spec
 from workflow.images.build_spec import Build
+from workflow.images.context import context_digest, write_context
 
 DIGEST = "ab" * 32
 SECRET = (
@@ -63,13 +65,25 @@ def chosen(tiny_data: Path, tmp_path: Path) -> Settings:
 
 
 def context_tar(build: build_spec.Build) -> bytes:
-    """Return the context, and hold its digest to what is kept of it."""
+    """Return the context, and hold its digest to what is in it."""
     buffer = io.BytesIO()
-    digest = build_spec.write_context(build, buffer)
-    assert (
-        digest == hashlib.sha256(buffer.getvalue()).hexdigest() == build_spec.context_digest(build)
-    )
+    write_context(build, buffer)
+    with tarfile.open(fileobj=io.BytesIO(buffer.getvalue())) as tar:
+        members = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
+        digests = {
+            name: hashlib.sha256(file.read()).hexdigest() for name, file in members.items() if file
+        }
+    digests.update((name, tree_digest(folder)) for name, folder in build.packs.items())
+    lines = [f"{digests[name]}  {name}\n" for name in sorted(digests)]
+    listing = "".join([*(f"{name}/\n" for name in build.folders), *lines])
+    assert context_digest(build) == hashlib.sha256(listing.encode()).hexdigest()
     return buffer.getvalue()
+
+
+def member_of(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(name)
+    assert file
+    return file.read()
 
 
 def builds(chosen: Settings, weights: Path | None) -> list[Build]:
@@ -88,7 +102,7 @@ def test_the_context_is_what_is_listed_and_says_nothing_of_this_machine(
         with tarfile.open(fileobj=io.BytesIO(context_tar(build))) as tar:
             members = tar.getmembers()
         names = [member.name for member in members]
-        assert sorted(names) == sorted([*build.files, *build.folders])
+        assert sorted(names) == sorted([*build.files, *build.folders, *build.packs])
         assert not any(name.startswith(("out", "/")) or ".pem" in name for name in names)
         assert not any(part.startswith(".") for name in names for part in Path(name).parts)
         facts = {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members}
@@ -114,13 +128,9 @@ def test_from_scratch_no_weights_are_in_the_context(chosen: Settings) -> None:
 
 def test_inputs_from_elsewhere_get_a_place_of_their_own(chosen: Settings, weights: Path) -> None:
     build = build_spec.train_build(chosen, weights)
-    assert build.arguments["DATA"] == "pytorch_train/data"
     assert build.arguments["WEIGHTS"] == "pytorch_train/model/mine.pth"
-    assert build.elsewhere == {
-        "pytorch_train/data": chosen.data.dir,
-        "pytorch_train/model/mine.pth": weights,
-    }
-    assert "pytorch_train/data/val/red/0.png" in build.files
+    assert build.elsewhere == {"pytorch_train/model/mine.pth": weights}
+    assert build.packs == {"pytorch_train/data.tar": chosen.data.dir}
 
 
 def project_with_secrets(folder: Path) -> Path:
@@ -148,10 +158,10 @@ def test_docker_build_by_hand_sees_no_more_and_no_less(
     patterns = (project / ".dockerignore").read_text().splitlines()
     patterns = [line for line in patterns if line and not line.startswith("#")]
     passed = docker.utils.exclude_paths(str(project), patterns, dockerfile="Dockerfile")
-    files = {name for name in passed if (project / name).is_file()}
-    assert not files & set(SECRET)
-    assert not any(name.endswith(".pem") for name in files)
-    assert not any(name.endswith(HIDDEN) for name in files)
+    sent = {name for name in passed if (project / name).is_file()}
+    assert not sent & set(SECRET)
+    assert not any(name.endswith(".pem") for name in sent)
+    assert not any(name.endswith(HIDDEN) for name in sent)
 
     monkeypatch.setattr(build_spec, "PROJECT", project)
     data = DataSettings(dir=project / dataset.HYMENOPTERA.relative_to(PROJECT))
@@ -160,7 +170,7 @@ def test_docker_build_by_hand_sees_no_more_and_no_less(
     for build in builds(Settings(data=data, image=image), weights):
         # The command line sends its own dockerfile in any case.
         wanted = set(build.files) - {build.dockerfile}
-        assert wanted <= files, build.dockerfile
+        assert wanted <= sent, build.dockerfile
         assert not wanted & set(SECRET)
 
 
@@ -185,7 +195,18 @@ def test_the_printed_commands_bring_the_same_files_together(
         for path in Path("context").rglob("*")
         if path.is_file()
     }
+    packs = {name: made.pop(name) for name in build.packs}
     assert made == {name: path.read_bytes() for name, path in build.files.items()}
+    with tarfile.open(fileobj=io.BytesIO(context_tar(build))) as tar:
+        assert packs == {name: member_of(tar, name) for name in packs}
+    if packs:
+        value = subprocess.run(
+            ["/bin/sh", "-ec", f'{prepare[-1]}; printf %s "$DATA_SHA256"'],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert value == build.arguments["TRAIN_DATA_SHA256"]
     assert command.startswith(f"docker build -t {build.image} -f {build.dockerfile} ")
     assert command.endswith(" context")
 

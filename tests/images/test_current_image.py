@@ -20,6 +20,7 @@ from workflow.core.settings import (
     TrainSettings,
 )
 from workflow.images import build_spec, currency, daemon
+from workflow.images.context import context_digest
 
 pytestmark = [pytest.mark.docker, *SOCKETS]
 
@@ -53,7 +54,7 @@ def pretend(tiny_image: str) -> Iterator[Pretend]:
         daemon.build_files(
             {"Dockerfile": f"FROM {tiny_image}\n{variables}".encode()},
             tag=item.image,
-            labels={build_spec.CONTEXT_LABEL: build_spec.context_digest(item)},
+            labels={build_spec.CONTEXT_LABEL: context_digest(item)},
             on_line=lambda line: None,
         )
         made.append(item.image)

@@ -30,7 +30,7 @@ def sha256_file(path: Path) -> str:
 def tree_digest(root: Path) -> str:
     """Return the canonical digest of a folder, as ``pytorch_common.files.tree_digest`` does."""
     listing = "".join(
-        f"{sha256_file(path)}  {path.relative_to(root).as_posix()}\n"
+        files.listing_line(path.relative_to(root).as_posix(), sha256_file(path))
         for path in files.list_files(root)
     )
     return files.listing_digest(listing)

@@ -35,7 +35,7 @@ def shell_line(
     return f"(cd {shlex.quote(str(cwd))} && {line})" if is_elsewhere else line
 
 
-FILLED_IN = ("$(id -u):$(id -g)", "$NET_SHA256")
+FILLED_IN = ("$(id -u):$(id -g)", "$NET_SHA256", "$DATA_SHA256")
 """What the shell is to fill in; any other dollar is a name's own."""
 
 

@@ -12,8 +12,10 @@ from pytorch_common.contract import (
     IN_DIR,
     OUT_DIR,
     TORCH_VARIABLE,
+    is_sha256,
     old_torch_problem,
 )
+from pytorch_common.pack import PACKS
 from workflow.core.errors import WorkflowError
 from workflow.gsc.modes import Mode
 
@@ -38,6 +40,15 @@ def lint(manifest: Mapping[str, Any], mode: Mode) -> list[Finding]:
         *_key_findings(manifest),
         *_sgx_findings(manifest, mode),
     ]
+
+
+def packs(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the URIs of packs that need not be trusted files: their digests are measured variables.
+
+    The script holds the index of a pack to that digest, and each file to the index when it is read.
+    """
+    variables = manifest.get("loader", {}).get("env", {})
+    return [f"file:{path}" for path, name in PACKS.items() if is_sha256(variables.get(name))]
 
 
 def torch_findings(version: Any) -> list[Finding]:
@@ -113,7 +124,7 @@ def _sgx_findings(manifest: Mapping[str, Any], mode: Mode) -> Iterator[Finding]:
         )
     if sgx.get("debug"):
         yield Finding("debug-enclave", "sgx.debug = true", "a debugger reads the enclave's memory")
-    expected = {f"file:{IN_DIR}/", f"file:{OUT_DIR}/"}
+    expected = {f"file:{IN_DIR}/", f"file:{OUT_DIR}/", *packs(manifest)}
     for uri in sgx.get("allowed_files", []):
         if uri not in expected:
             yield Finding("allowed-files", f'sgx.allowed_files "{uri}"', "the host can change it")

@@ -94,9 +94,14 @@ def settle(made: Manifest, *, mode: Mode, threads: int, insecure: frozenset[str]
         settled["loader"]["log_level"] = "error"
         sgx["trusted_files"] = arguments_alone(trusted, settled["loader"])
     else:
+        # Gramine would read a trusted pack whole at the start; train.py reads what it needs.
+        found = {entry["uri"] for entry in trusted}
+        packs = [uri for uri in lint.packs(settled) if uri in found]
+        sgx["allowed_files"] = [*sgx["allowed_files"], *packs]
+        trusted = [entry for entry in trusted if entry["uri"] not in packs]
         sgx["trusted_files"] = prune(trusted, **rules)
-    if found := sorted({finding.option for finding in lint.lint(settled, mode)}):
-        settled["loader"]["env"][INSECURE_VARIABLE] = ",".join(found)
+    if weak := sorted({finding.option for finding in lint.lint(settled, mode)}):
+        settled["loader"]["env"][INSECURE_VARIABLE] = ",".join(weak)
     return settled
 
 

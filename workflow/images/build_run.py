@@ -10,8 +10,9 @@ from typing import Any
 from workflow.core.console import note
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT
-from workflow.core.shell_lines import shell_line
-from workflow.images.build_spec import CONTEXT_LABEL, Build, write_context
+from workflow.core.shell_lines import shell_line, unquoted
+from workflow.images.build_spec import CONTEXT_LABEL, DATA_IN_SHELL, Build
+from workflow.images.context import context_digest, write_context
 
 _NO_REGISTRY = (
     "without a registry, name an image of that system that is here (docker images): "
@@ -29,8 +30,9 @@ def build_image(build: Build) -> None:
     daemon.refuse_foreign(build.image)
     before = daemon.find_image(build.image)
     log = BuildLog(build.image)
+    sha256 = context_digest(build)
     with tempfile.TemporaryFile() as context:
-        sha256 = write_context(build, context)
+        write_context(build, context)
         context.seek(0)
         try:
             daemon.build(
@@ -58,7 +60,7 @@ def build_lines(build: Build) -> list[str]:
     """Return the shell commands that build the image by hand, from the project's folder."""
     arguments = [f"--build-arg={name}={value}" for name, value in build.arguments.items()]
     command = ["docker", "build", "-t", build.image, "-f", build.dockerfile, *arguments]
-    if not build.elsewhere:
+    if not build.elsewhere and not build.packs:
         return [shell_line([*command, "."], cwd=PROJECT)]
     inside = sorted(name for name, path in build.files.items() if path == PROJECT / name)
     context = Path("context")
@@ -78,8 +80,16 @@ def build_lines(build: Build) -> list[str]:
         shell_line(["mkdir", "-p", context, *empty]),
         shell_line(["tar", "-x", "-C", context], stdin=project),
         *copies,
-        shell_line([*command, context]),
+        *(_pack_line(path, context / name) for name, path in build.packs.items()),
+        unquoted(shell_line([*command, context])),
     ]
+
+
+def _pack_line(folder: Path, target: Path) -> str:
+    """Return the command that packs the data set, and keeps its digest for ``docker build``."""
+    pack: list[str | Path] = ["python", "-m", "workflow.images.packing", folder, target]
+    line = shell_line(pack, environment={"PYTHONPATH": str(PROJECT)})
+    return f"{DATA_IN_SHELL[1:]}=$({line})"
 
 
 def _without_hidden(folder: Path) -> list[str | Path]:

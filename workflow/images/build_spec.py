@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import io
-import os
 import re
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
 
 from pytorch_common.contract import (
+    DATA_SHA256_VARIABLE,
     EXPORT_VARIABLE,
     NET_SHA256_VARIABLE,
     TORCH_VARIABLE,
     available_threads,
     option_variable,
 )
-from pytorch_common.files import is_hidden, list_files, sha256_file
+from pytorch_common.files import is_hidden
 from workflow.core.console import shown
+from workflow.core.disk import sha256_file, tree_digest
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings
 
@@ -31,7 +28,12 @@ ROLES = (TRAIN, INFER)
 
 LABEL = "enclave-finetune."
 CONTEXT_LABEL = LABEL + "context"
-"""SHA-256 of the build context and arguments that an image was built from."""
+"""Digest of the build context that an image was built from."""
+
+DATA_PACK = "pytorch_train/data.tar"
+"""In a build context: the data set, in one file."""
+DATA_IN_SHELL = "$DATA_SHA256"
+"""The data set's digest in the commands of `--dry`, set where its pack is made."""
 
 BASE_IMAGE = "enclave-finetune-base"
 LOCK = PROJECT / "dockerfiles" / "requirements.lock"
@@ -54,6 +56,8 @@ class Build:
     """Folders that must be in the context though they are empty."""
     elsewhere: Files = field(default_factory=dict)
     """What of the context lies outside the project, a folder or a file each."""
+    packs: Files = field(default_factory=dict)
+    """What of the context is a pack, and the folder that it is made of."""
 
 
 def roles(name: str) -> tuple[str, ...]:
@@ -117,12 +121,14 @@ def check_wheels(settings: Settings) -> None:
             )
 
 
-def train_build(settings: Settings, weights: Path | None) -> Build:
-    """Return how the training image is built; ``weights`` is None from scratch."""
-    data = _inside(settings.data.dir) or "pytorch_train/data"
+def train_build(settings: Settings, weights: Path | None, data_sha256: str = "") -> Build:
+    """Return how the training image is built; ``weights`` is None from scratch.
+
+    ``data_sha256`` stands in place of the data set's canonical digest, which is not taken then.
+    """
     arguments = {
         "BASE": base_name(settings),
-        "DATA": data,
+        DATA_SHA256_VARIABLE: data_sha256 or tree_digest(settings.data.dir),
         "WEIGHTS": _inside(weights) or f"pytorch_train/model/{weights.name}"
         if weights
         else "pytorch_train/model",
@@ -130,19 +136,15 @@ def train_build(settings: Settings, weights: Path | None) -> Build:
     }
     files = {
         **_code("pytorch_common", "pytorch_train"),
-        **{
-            f"{data}/{path.relative_to(settings.data.dir).as_posix()}": path
-            for path in list_files(settings.data.dir)
-        },
         **({arguments["WEIGHTS"]: weights} if weights else {}),
     }
     dockerfile = "dockerfiles/pytorch_train.dockerfile"
     files[dockerfile] = PROJECT / dockerfile
     folders = () if weights else ("pytorch_train/model",)
-    inputs = {data: settings.data.dir, **({arguments["WEIGHTS"]: weights} if weights else {})}
+    inputs = {arguments["WEIGHTS"]: weights} if weights else {}
     elsewhere = {name: path for name, path in inputs.items() if path != PROJECT / name}
-    name = image_name(settings, TRAIN)
-    return Build(name, dockerfile, arguments, files, folders, elsewhere)
+    name, packs = image_name(settings, TRAIN), {DATA_PACK: settings.data.dir}
+    return Build(name, dockerfile, arguments, files, folders, elsewhere, packs)
 
 
 def infer_build(settings: Settings, net_sha256: str) -> Build:
@@ -203,41 +205,3 @@ def _inside(path: Path | None) -> str | None:
     if path is None or not path.is_relative_to(PROJECT / "pytorch_train"):
         return None
     return path.relative_to(PROJECT).as_posix()
-
-
-def write_context(build: Build, target: IO[bytes]) -> str:
-    """Write the build context as a tar that depends on names and contents alone; return its sha256.
-
-    No time, owner or mode of this machine reaches the daemon, so that the same sources give the
-    same layers, and nothing but what is listed does.
-    """
-    hashed = _Hashed(target)
-    with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        for name in build.folders:
-            folder = tarfile.TarInfo(name)
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(folder)
-        for name, path in sorted(build.files.items()):
-            with path.open("rb") as file:
-                entry = tarfile.TarInfo(name)
-                entry.size, entry.mode = path.stat().st_size, 0o644
-                tar.addfile(entry, file)
-    return hashed.sha256.hexdigest()
-
-
-def context_digest(build: Build) -> str:
-    """Return the sha256 of the build context, which is kept nowhere."""
-    with Path(os.devnull).open("wb") as nowhere:
-        return write_context(build, nowhere)
-
-
-class _Hashed(io.RawIOBase):
-    """Hash what is written through to the target."""
-
-    def __init__(self, target: IO[bytes]) -> None:
-        self.sha256 = hashlib.sha256()
-        self._target = target
-
-    def write(self, data: Any) -> int:
-        self.sha256.update(data)
-        return self._target.write(data)

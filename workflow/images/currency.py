@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
-from pytorch_common.contract import SCRATCH, ImageLimits
+from pytorch_common.contract import DATA_SHA256_VARIABLE, SCRATCH, ImageLimits
 from workflow.assets import dataset, pretrained
 from workflow.assets.trained import accepted_digest
 from workflow.core.errors import WorkflowError
@@ -15,10 +15,10 @@ from workflow.images.build_spec import (
     INFER,
     TRAIN,
     Build,
-    context_digest,
     infer_build,
     train_build,
 )
+from workflow.images.context import context_digest
 
 OPTION_PREFIXES = ("TRAIN_", "INFER_")
 _LIMITS = [f"TRAIN_{field.name.upper()}" for field in fields(ImageLimits)]
@@ -86,9 +86,14 @@ def _builds_with_weights(settings: Settings, role: str) -> list[Build]:
 
 
 def option_arguments(build: Build) -> dict[str, str]:
-    """Return the build arguments that become variables of the image, hence measured."""
+    """Return the build arguments that are options of a run, and variables of the image.
+
+    Another data set is none: an image can train on its own alone.
+    """
     return {
-        name: value for name, value in build.arguments.items() if name.startswith(OPTION_PREFIXES)
+        name: value
+        for name, value in build.arguments.items()
+        if name.startswith(OPTION_PREFIXES) and name != DATA_SHA256_VARIABLE
     }
 
 

@@ -1,27 +1,34 @@
 """Packs written: a tar archive with an index, the same bytes for the same files.
 
-``pytorch_common.pack`` has the format and reads it. As a program, in an image that is being built:
-``python3 packing.py ROOT TARGET < NAMES`` packs those files below a folder.
+``pytorch_common.pack`` has the format and reads it. As a program, ``packing.py FOLDER TARGET``
+packs the folder, hidden names aside, and prints its canonical digest; with ``--names`` it packs the
+files in it that standard input names, each name ended by a line feed.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import sys
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
 from pytorch_common.errors import RunError
-from pytorch_common.files import listing_digest, listing_line, sha256_file
+from pytorch_common.files import list_files, listing_digest, listing_line, sha256_file
 from pytorch_common.pack import BLOCK, INDEX, UTF8
 
 
-def write_pack(files: Iterable[tuple[str, Path]], target: IO[bytes]) -> str:
+def write_pack(
+    files: Iterable[tuple[str, Path]],
+    target: IO[bytes],
+    sha256_file: Callable[[Path], str] = sha256_file,
+) -> str:
     """Write the files under their names; return the canonical digest of a folder of them.
 
     A content that several names have is there once; the other members are hard links to it.
+    ``sha256_file`` may remember digests.
 
     Raises: RunError where a file changed in the meantime.
     """
@@ -49,6 +56,11 @@ def write_pack(files: Iterable[tuple[str, Path]], target: IO[bytes]) -> str:
             _add(target, member, file)
     target.write(bytes(2 * BLOCK))
     return listing_digest("".join(listing))
+
+
+def folder_files(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield name and path of each file below the folder that counts for its canonical digest."""
+    return ((path.relative_to(root).as_posix(), path) for path in list_files(root))
 
 
 def _member(name: bytes, size: int) -> tarfile.TarInfo:
@@ -80,11 +92,18 @@ def _filled(size: int) -> int:
 
 
 def main() -> None:
-    """Pack the files named on standard input, each ended by a line feed."""
-    root, target = map(Path, sys.argv[1:])
-    names = sys.stdin.read().splitlines()
-    with target.open("wb") as file:
-        print(write_pack(((name, root / name) for name in names), file))  # noqa: T201
+    """Pack a folder; print its canonical digest."""
+    parser = argparse.ArgumentParser(prog="packing.py", description=main.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--names", action="store_true", help="take the files that stdin names")
+    args = parser.parse_args()
+    files = folder_files(args.folder)
+    if args.names:
+        names = sys.stdin.buffer.read().decode(*UTF8).split("\n")
+        files = ((name, args.folder / name) for name in names if name)
+    with args.target.open("wb") as file:
+        print(write_pack(files, file))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from workflow.core.shell_lines import unquoted
 from workflow.core.step import Look, Step, problem
 from workflow.images.build_run import build_image, build_lines
 from workflow.images.build_spec import (
+    DATA_IN_SHELL,
     INFER,
     ROLES,
     TRAIN,
@@ -64,7 +65,7 @@ class Build(Step):
         if TRAIN in self.roles:
             is_scratch = settings.train.method == SCRATCH
             weights = None if is_scratch else pretrained.weights_path(settings)
-            lines += build_lines(train_build(settings, weights))
+            lines += build_lines(train_build(settings, weights, DATA_IN_SHELL))
         if INFER in self.roles:
             build = infer_build(settings, DIGEST_IN_SHELL)
             lines += [digest_line(settings.infer), *map(unquoted, build_lines(build))]
