@@ -22,8 +22,8 @@ from pytorch_common.errors import RunError
 from pytorch_common.files import listing_line, printable, unescaped
 
 PACKS = {"/app/pytorch_train/data.tar": DATA_SHA256_VARIABLE}
-"""Those that lie in images, and the variable with the digest that each is held to. An enclave
-measures the variable, so it need not measure the pack: whatever the host changes in it is noticed."""
+"""Those in images, and the variable with the digest that each is held to. An enclave measures the
+variable, so it need not measure the pack: whatever the host changes in it is noticed."""
 
 INDEX = ".index"
 BLOCK = 512

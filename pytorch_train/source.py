@@ -91,22 +91,23 @@ class Packed:
         another data set than the folder that comes of it.
         """
         self._pack, self._path = Pack(path, sha256), path
-        self._classes: dict[Path, list[Path]] = {}
+        self._classes: dict[tuple[str, str], list[str]] = {}
         for name in self._pack.entries:
             if name.startswith(".") or "/." in name:
                 raise RunError(f"{printable(path)}: {printable(name)} is hidden; pack it anew")
             split, _, rest = name.partition("/")
             label, is_in_class, _ = rest.partition("/")
             if is_in_class:
-                self._classes.setdefault(path / split / label, []).append(path / name)
+                self._classes.setdefault((split, label), []).append(name)
 
     def classes(self, split: Path) -> list[str]:
         """Return the names of the folders in the split, sorted."""
-        return sorted(folder.name for folder in self._classes if folder.parent == split)
+        return sorted(label for name, label in self._classes if name == split.name)
 
     def files(self, folder: Path) -> list[Path]:
         """Return what lies below a folder of a class."""
-        return self._classes[folder]
+        names = self._classes[folder.parent.name, folder.name]
+        return [self._path / name for name in names]
 
     def read(self, path: Path, most_mb: int, look: Look = unseen) -> bytes:
         """Return the bytes of a file, held to the index.

@@ -43,7 +43,7 @@ def lint(manifest: Mapping[str, Any], mode: Mode) -> list[Finding]:
 
 
 def packs(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the URIs of packs that need not be trusted files: their digests are measured variables.
+    """Return the URIs of the packs whose digests are measured, which need not be trusted files.
 
     The script holds the index of a pack to that digest, and each file to the index when it is read.
     """
