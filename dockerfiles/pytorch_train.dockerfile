@@ -8,7 +8,8 @@ ARG WEIGHTS=pytorch_train/model/squeezenet1_0-b66bff10.pth
 COPY pytorch_common/ /app/pytorch_common/
 COPY pytorch_train/*.py /app/pytorch_train/
 COPY ${WEIGHTS} /app/pytorch_train/model/base.pth
-# One file, of which Gramine hashes none at the start: train.py holds each image to the digest below.
+# One file, which train.py holds to the digest below, image by image: an enclave's start grows with the
+# square of the number of files.
 COPY pytorch_train/data.tar /app/pytorch_train/data.tar
 
 # Inside Gramine every host file has the modification time 0, so Python would compile anew each time.

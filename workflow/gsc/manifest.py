@@ -94,7 +94,8 @@ def settle(made: Manifest, *, mode: Mode, threads: int, insecure: frozenset[str]
         settled["loader"]["log_level"] = "error"
         sgx["trusted_files"] = arguments_alone(trusted, settled["loader"])
     else:
-        # Gramine would read a trusted pack whole at the start; train.py reads what it needs.
+        # A trusted file is hashed whole when it is opened. A pack is checked by who reads it, part
+        # by part, against a digest that is measured.
         found = {entry["uri"] for entry in trusted}
         packs = [uri for uri in lint.packs(settled) if uri in found]
         sgx["allowed_files"] = [*sgx["allowed_files"], *packs]
