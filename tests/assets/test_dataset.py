@@ -15,7 +15,7 @@ from pytorch_common.files import listing_digest, tree_digest
 from tests import doing
 from tests.assets.fault_server import FaultServer, no_proxy_fixture, server_fixture  # noqa: F401
 from tests.conftest import paint
-from workflow.assets import dataset, pins
+from workflow.assets import dataset, pins, splits
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import DataSettings
 from workflow.core.values import Source
@@ -152,8 +152,8 @@ def test_hidden_names_are_no_classes_and_no_images(tiny_data: Path, tmp_path: Pa
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(b"hidden")
     dataset.check(DataSettings(dir=root))
-    assert dataset.class_names(root / "train") == ["green", "red"]
-    assert len(dataset.image_files(root / "val" / "red")) == 3
+    assert splits.class_names(root / "train") == ["green", "red"]
+    assert len(splits.image_files(root / "val" / "red")) == 3
     assert tree_digest(root) == before
 
 

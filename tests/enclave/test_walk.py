@@ -15,7 +15,7 @@ from pytorch_common.files import list_files, passed_over_note, printable, some_o
 from pytorch_infer.pictures import images_below
 from pytorch_train.labelled import find_images
 from tests.conftest import paint
-from workflow.assets import dataset
+from workflow.assets import dataset, splits
 from workflow.backends.classify_job import staged
 from workflow.backends.script_lines import ScriptLines
 
@@ -42,7 +42,7 @@ WALKS: dict[str, Callable[[Path], Any]] = {
     "classifying": images_below,
     "digesting": lambda split: list(list_files(split)),
     "staging": staged_files,
-    "checking": lambda split: next(map(dataset.image_files, split.iterdir())) * 2,
+    "checking": lambda split: next(map(splits.image_files, split.iterdir())) * 2,
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests import doing
 from tests.conftest import PROJECT
 from tests.enclave import hostile
-from workflow.assets import dataset
+from workflow.assets import dataset, splits
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import DataSettings, ModelSettings, Settings
 from workflow.tools import bench, comparisons, image_bench, measure, seeds
@@ -169,7 +169,7 @@ def test_ten_times_the_images_are_ten_times_those_of_each_class(
     comparisons.multiply(tiny_data, tmp_path / "many")
     for split, count in (("train", 6), ("val", 3)):
         for name in ("green", "red"):
-            assert len(dataset.image_files(tmp_path / "many" / split / name)) == 10 * count
+            assert len(splits.image_files(tmp_path / "many" / split / name)) == 10 * count
     dataset.check(DataSettings(dir=tmp_path / "many"))
 
 

@@ -6,9 +6,8 @@ import functools
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pytorch_common.contract import DATA_SUFFIXES, TrainOptions
+from pytorch_common.contract import TrainOptions
 from pytorch_common.files import (
-    is_hidden,
     lacking_classes,
     list_files,
     printable,
@@ -18,6 +17,7 @@ from pytorch_common.trainable import batch_problem, classes_problem
 from workflow.assets import pins
 from workflow.assets.download import fetch as fetch_file
 from workflow.assets.sample import make_sample
+from workflow.assets.splits import image_counts
 from workflow.assets.unpack import copy_tree, unpack_zip
 from workflow.core import ownership
 from workflow.core.console import note
@@ -113,49 +113,57 @@ def make_stand_in(target: Path = SAMPLE) -> None:
 
 
 def check(data: DataSettings) -> None:
-    """Refuse a folder that cannot be trained on.
+    """Refuse a folder, or the pack of one, that cannot be trained on.
 
     The folder of hymenoptera_data must be the real thing, any other a tree of train/CLASS/… and
     val/CLASS/… with the same classes in both.
 
     Raises: WorkflowError with what is wrong and the next command.
     """
-    if not data.dir.is_dir():
+    if not (data.dir.is_dir() or data.dir.is_file()):
         mend = "inv fetch-hymenoptera" if data.dir == HYMENOPTERA else "give --data a folder"
         raise WorkflowError(f"{data.dir}: no such folder; {_run_or_do(mend)}")
     if data.dir == HYMENOPTERA:
         check_hymenoptera(data.dir)
-    train, val = (class_names(data.dir / split) for split in ("train", "val"))
-    if train != val or len(train) < 2:
+    train, val = (image_counts(data.dir, split) for split in ("train", "val"))
+    if list(train) != list(val) or len(train) < 2:
         raise WorkflowError(
             f"{data.dir}: expected the same two or more class folders in train/ and val/, got "
-            f"{_different(train, val)}"
+            f"{_different(list(train), list(val))}"
         )
-    if problem := classes_problem(train):
+    if problem := classes_problem(list(train)):
         raise WorkflowError(f"{data.dir}: {problem}")
-    try:
-        empty = [
-            data.dir / split / name
-            for split in ("train", "val")
-            for name in train
-            if not image_files(data.dir / split / name)
-        ]
-    except OSError as error:
-        raise WorkflowError(f"{error.filename}: {error.strerror}") from error
+    empty = [
+        data.dir / split / name
+        for split, counts in (("train", train), ("val", val))
+        for name, count in counts.items()
+        if not count
+    ]
     if empty:
         others = f", nor in {some_of(empty[1:], NAMED_AT_MOST)}" if empty[1:] else ""
         raise WorkflowError(f"{empty[0]}: no images in it{others}")
 
 
+def check_folder(data: DataSettings) -> None:
+    """Refuse what cannot be trained on, and a pack: other programs are to read the images too.
+
+    Raises: WorkflowError as ``check`` does.
+    """
+    if data.dir.is_file():
+        raise WorkflowError(
+            f"{data.dir}: expected a folder, got a file; unpack a pack into a new folder DATA with "
+            "tar -x -C DATA -f, and give --data DATA"
+        )
+    check(data)
+
+
 def check_trainable(data: DataSettings, options: TrainOptions) -> None:
-    """Refuse a folder that cannot be trained on with these options.
+    """Refuse a folder, or a pack, that cannot be trained on with these options.
 
     Raises: WorkflowError with what is wrong and the mend, a batch size that fits among them.
     """
     check(data)
-    train = data.dir / "train"
-    count = sum(len(image_files(train / name)) for name in class_names(train))
-    if problem := batch_problem(options, count):
+    if problem := batch_problem(options, sum(image_counts(data.dir, "train").values())):
         raise WorkflowError(problem)
 
 
@@ -191,17 +199,6 @@ def checksums() -> dict[str, str]:
     """Return the sha256 of each of the 398 files by its path, in the order of the list."""
     lines = CHECKSUMS.read_text(encoding="utf-8").splitlines()
     return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-
-
-def class_names(split: Path) -> list[str]:
-    """Return the names of the class folders, sorted as ImageFolder sorts them; no hidden ones."""
-    paths = split.iterdir() if split.is_dir() else ()
-    return sorted(path.name for path in paths if path.is_dir() and not is_hidden(path, split))
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return the files below the folder that end like images, sorted."""
-    return [path for path in list_files(folder) if path.suffix.lower() in DATA_SUFFIXES]
 
 
 def _download(source: str, target: Path) -> None:

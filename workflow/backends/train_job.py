@@ -22,6 +22,7 @@ from pytorch_common.contract import (
 )
 from pytorch_common.files import code_digest
 from workflow.assets import pretrained
+from workflow.assets.splits import data_digest
 from workflow.assets.trained import (
     ENCRYPTED_FOLDER,
     RUN_FILE,
@@ -36,7 +37,7 @@ from workflow.assets.trained import (
 from workflow.backends.base import Backend
 from workflow.backends.job import Job, removal
 from workflow.core.console import note, shown
-from workflow.core.disk import sha256_file, tree_digest
+from workflow.core.disk import sha256_file
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings, TrainSettings
 from workflow.core.shell_lines import shell_line
@@ -200,7 +201,7 @@ def _is_as_asked_for(settings: Settings, record: dict[str, object]) -> bool:
     is_scratch = options.method == SCRATCH
     expected = {
         "base_weights": None if is_scratch else sha256_file(pretrained.base_weights(settings)),
-        "data": tree_digest(settings.data.dir),
+        "data": data_digest(settings.data.dir),
         "code": code_digest(PROJECT, "pytorch_common", "pytorch_train"),
     }
     digests = record["digests"]

@@ -56,7 +56,7 @@ class DataSettings:
     """Say which images are trained on and where they come from."""
 
     dir: Path = PROJECT / "pytorch_train" / "hymenoptera_data"
-    """Folder of train/CLASS/… and val/CLASS/…."""
+    """Folder of train/CLASS/… and val/CLASS/…, or the pack of one."""
     source: Source = PUBLISHED
     """URL of a mirror, a zip or a folder at hand; empty takes download.pytorch.org."""
 

@@ -16,8 +16,9 @@ from typing import Any
 from pytorch_common.contract import NET_FILE, RECORD_FILE, SCRATCH, TrainOptions
 from pytorch_common.files import code_digest
 from workflow.assets import pretrained
+from workflow.assets.splits import data_digest
 from workflow.assets.trained import read_record
-from workflow.core.disk import sha256_file, tree_digest
+from workflow.core.disk import sha256_file
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings
 from workflow.evidence.verdict import FAILED, NOT_CHECKED, OK, Row
@@ -82,7 +83,7 @@ def differences(settings: Settings, record: dict[str, Any]) -> Iterator[str]:
     is_scratch = settings.train.method == SCRATCH
     here = {
         "code": code_digest(PROJECT, "pytorch_common", "pytorch_train"),
-        "data": tree_digest(settings.data.dir),
+        "data": data_digest(settings.data.dir),
         "base_weights": None if is_scratch else sha256_file(pretrained.base_weights(settings)),
     }
     for name, found in here.items():

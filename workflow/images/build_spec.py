@@ -17,8 +17,9 @@ from pytorch_common.contract import (
     option_variable,
 )
 from pytorch_common.files import is_hidden
+from workflow.assets.splits import data_digest
 from workflow.core.console import shown
-from workflow.core.disk import sha256_file, tree_digest
+from workflow.core.disk import sha256_file
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings
 
@@ -128,7 +129,7 @@ def train_build(settings: Settings, weights: Path | None, data_sha256: str = "")
     """
     arguments = {
         "BASE": base_name(settings),
-        DATA_SHA256_VARIABLE: data_sha256 or tree_digest(settings.data.dir),
+        DATA_SHA256_VARIABLE: data_sha256 or data_digest(settings.data.dir),
         "WEIGHTS": _inside(weights) or f"pytorch_train/model/{weights.name}"
         if weights
         else "pytorch_train/model",
@@ -141,9 +142,14 @@ def train_build(settings: Settings, weights: Path | None, data_sha256: str = "")
     dockerfile = "dockerfiles/pytorch_train.dockerfile"
     files[dockerfile] = PROJECT / dockerfile
     folders = () if weights else ("pytorch_train/model",)
-    inputs = {arguments["WEIGHTS"]: weights} if weights else {}
-    elsewhere = {name: path for name, path in inputs.items() if path != PROJECT / name}
-    name, packs = image_name(settings, TRAIN), {DATA_PACK: settings.data.dir}
+    data = {DATA_PACK: settings.data.dir}
+    is_packed = settings.data.dir.is_file()
+    if is_packed:
+        files.update(data)
+    inputs = [DATA_PACK] * is_packed + [arguments["WEIGHTS"]] * bool(weights)
+    elsewhere = {name: files[name] for name in inputs if files[name] != PROJECT / name}
+    packs = {} if is_packed else data
+    name = image_name(settings, TRAIN)
     return Build(name, dockerfile, arguments, files, folders, elsewhere, packs)
 
 

@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from pytorch_common.contract import SCRATCH
-from workflow.assets import dataset, pretrained
+from workflow.assets import dataset, pretrained, splits
 from workflow.backends.base import Backend, announce, pick, way_out
 from workflow.core.console import note, shown
 from workflow.core.errors import WorkflowError
@@ -203,6 +203,8 @@ def check_images(settings: Settings, images: Sequence[str]) -> None:
     Raises: WorkflowError naming them.
     """
     data = settings.data.dir
+    if data.is_file() and not images:
+        raise WorkflowError(f"--image: expected images to classify; {data} is a pack, not a folder")
     absent = [
         name
         for image in images
@@ -219,4 +221,4 @@ def example(data: Path) -> str:
     split = data / "val"
     if not split.is_dir():
         return "bee.jpg"
-    return shown(dataset.image_files(split / dataset.class_names(split)[-1])[0])
+    return shown(splits.image_files(split / splits.class_names(split)[-1])[0])

@@ -65,7 +65,8 @@ class Build(Step):
         if TRAIN in self.roles:
             is_scratch = settings.train.method == SCRATCH
             weights = None if is_scratch else pretrained.weights_path(settings)
-            lines += build_lines(train_build(settings, weights, DATA_IN_SHELL))
+            known = "" if settings.data.dir.is_file() else DATA_IN_SHELL
+            lines += build_lines(train_build(settings, weights, known))
         if INFER in self.roles:
             build = infer_build(settings, DIGEST_IN_SHELL)
             lines += [digest_line(settings.infer), *map(unquoted, build_lines(build))]

@@ -24,7 +24,7 @@ ARCH = Option("arch", "model.arch", f"architecture: {', '.join(ARCHITECTURES)}")
 DATA = Option(
     "data",
     "data.dir",
-    "folder of train/CLASS/… and val/CLASS/… (default: pytorch_train/hymenoptera_data)",
+    "folder of train/CLASS/… and val/CLASS/…, or a pack (default: pytorch_train/hymenoptera_data)",
 )
 WEIGHTS = Option(
     "weights", "model.weights", "start from this state_dict instead of the downloaded one"

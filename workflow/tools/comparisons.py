@@ -16,7 +16,7 @@ from pytorch_common.contract import (
     RESULT_JSON_FILE,
     available_threads,
 )
-from workflow.assets import dataset, trained
+from workflow.assets import dataset, splits, trained
 from workflow.backends.classify_job import INFER_SCRIPT, infer_arguments
 from workflow.backends.train_job import TRAIN_SCRIPT, train_arguments
 from workflow.core.console import note, shown
@@ -65,9 +65,9 @@ def compare_classifying(settings: Settings, rounds: int) -> list[Row]:
 
     Raises: WorkflowError where the two do not agree on every label and, to 1e-4, probability.
     """
-    dataset.check(settings.data)
+    dataset.check_folder(settings.data)
     net_sha256 = trained.accepted_net(settings.infer.net)
-    images = [str(path) for path in dataset.image_files(settings.data.dir / "val")]
+    images = [str(path) for path in splits.image_files(settings.data.dir / "val")]
     rows, net = [], str(settings.infer.net)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         # The yardstick, as training, applies no profile.
@@ -95,7 +95,7 @@ def compare_scale(methods: Sequence[str], settings: Settings, rounds: int) -> li
     all the others are worked on like that. Seconds are those of the record: without the start of
     Python, which takes as long for one image as for many.
     """
-    dataset.check(settings.data)
+    dataset.check_folder(settings.data)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         weights, scaled = Path(folder) / "random.pth", Path(folder) / "scaled"
@@ -211,7 +211,7 @@ def tutorial_args(settings: Settings, weights: Path) -> list[str]:
 def _bare_passes_s(settings: Settings) -> float:
     """Return the seconds of the passes that the whole run asks for."""
     counts = {
-        split: len(dataset.image_files(settings.data.dir / split)) for split in ("train", "val")
+        split: len(splits.image_files(settings.data.dir / split)) for split in ("train", "val")
     }
     args = {
         "arch": settings.arch,
@@ -227,7 +227,7 @@ def _bare_passes_s(settings: Settings) -> float:
 
 
 def check(settings: Settings) -> None:
-    dataset.check(settings.data)
+    dataset.check_folder(settings.data)
     if settings.arch not in YARDSTICK_ARCHITECTURES:
         known = ", ".join(YARDSTICK_ARCHITECTURES)
         raise WorkflowError(f"model.arch: the yardstick knows {known}, got {settings.arch}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytorch_common.contract import HISTORY_FILE, RECORD_FILE, RESULT_JSON_FILE
 from pytorch_common.files import write_atomically
-from workflow.assets import dataset, trained
+from workflow.assets import dataset, splits, trained
 from workflow.backends.train_job import SCRATCH_FOLDER
 from workflow.core.console import answer, note, shown
 from workflow.core.errors import WorkflowError
@@ -152,15 +152,15 @@ def classify_validation(
 
     Raises: WorkflowError where they are of other classes than the network knows.
     """
-    dataset.check(settings.data)
+    dataset.check_folder(settings.data)
     split = settings.data.dir / "val"
-    names = dataset.class_names(split)
+    names = splits.class_names(split)
     if names != list(classes):
         raise WorkflowError(
             f"{settings.data.dir}: expected the classes of the network, {', '.join(classes)}, got "
             f"{', '.join(names)}; give the images that it was trained on: --data"
         )
-    images = [(path, name) for name in names for path in dataset.image_files(split / name)]
+    images = [(path, name) for name in names for path in splits.image_files(split / name)]
     note(f"classifying {len(images)} validation images")
     with tempfile.TemporaryDirectory(prefix="report-") as out:
         is_sealed = trained.encrypted_net(settings.infer.net.parent).is_file()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytorch_common.contract import HISTORY_FILE, available_threads
-from workflow.assets import dataset, pretrained
+from workflow.assets import pretrained, splits
 from workflow.backends.train_job import TRAIN_SCRIPT, train_arguments
 from workflow.core.console import note
 from workflow.core.settings import Settings
@@ -38,7 +38,7 @@ def compare_accuracy(methods: Sequence[str], settings: Settings, rounds: int) ->
     """
     check(settings)
     weights = pretrained.base_weights(settings)
-    count = len(dataset.image_files(settings.data.dir / "val"))
+    count = len(splits.image_files(settings.data.dir / "val"))
     rows = []
     for method in methods:
         chosen = with_train(settings, method=method)
