@@ -135,8 +135,11 @@ class Packed:
 
 
 def source_of(data: Path, sha256: str = "") -> Source:
-    """Return what the data set is read from: a file must be a pack, anything else a folder.
+    """Return what the data set is read from: a file, or what is called so, must be a pack.
 
-    Raises: RunError where the file is no pack, or not of the data set with this digest.
+    Raises: RunError where it is no pack, or not of the data set with this digest.
     """
-    return Packed(data, sha256) if data.is_file() else FOLDERS
+    # By the name too: an enclave does not measure its pack, so the host could put a folder there,
+    # whose images it may change between their digest and their use.
+    is_pack = data.suffix == ".tar" or data.is_file()
+    return Packed(data, sha256) if is_pack else FOLDERS

@@ -69,6 +69,19 @@ def test_every_bad_image_is_named(tiny_data: Path, random_weights: Path, tmp_pat
     assert f"{target}/train/red/4.png: cut short or changed since it was packed" in done.stderr
 
 
+def test_a_folder_in_the_place_of_a_pack_is_refused(
+    tiny_data: Path, random_weights: Path, tmp_path: Path
+) -> None:
+    """The host could put one there, and change its images after their digest was taken."""
+    target = tmp_path / "data.tar"
+    shutil.copytree(tiny_data, target)
+    digest = f"--data-sha256={tree_digest(tiny_data)}"
+    done = train(target, random_weights, tmp_path / "out", digest)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: {target}: expected a file"
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_folder_than_the_one_asked_for_is_refused(
     tiny_data: Path, random_weights: Path, tmp_path: Path
 ) -> None:
