@@ -97,3 +97,8 @@ def test_by_hand_a_folder_is_packed_or_the_files_that_are_named(
     listing = "".join(f"{name}\n" for name in names)
     packed_by_hand(data, target, "--names", names=os.fsencode(listing))
     assert set(Pack(target).entries) == set(names)
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        packed_by_hand(tmp_path / "none", target)
+    assert caught.value.returncode == 2
+    assert caught.value.stderr.decode().endswith(f"error: {tmp_path / 'none'}: no such folder\n")
+    assert set(Pack(target).entries) == set(names)

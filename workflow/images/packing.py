@@ -98,6 +98,8 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--names", action="store_true", help="take the files that stdin names")
     args = parser.parse_args()
+    if not args.folder.is_dir():
+        parser.error(f"{args.folder}: no such folder")
     files = folder_files(args.folder)
     if args.names:
         names = sys.stdin.buffer.read().decode(*UTF8).split("\n")
