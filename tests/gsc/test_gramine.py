@@ -49,7 +49,7 @@ EXPLAINED = [
     ),
     (
         "EDMM feature was requested in manifest, but CPU doesn't support it",
-        "take sgx.edmm_enable out of manifests/",
+        "build without gsc.edmm",
     ),
     (
         "Gramine with Linux-SGX backend requires support for FSGSBASE CPU instructions in the host "

@@ -220,11 +220,12 @@ def test_only_a_device_is_a_device_and_only_a_socket_a_socket(kind: str, tmp_pat
         path.mkdir() if kind == "folder" else path.touch()
     text = PathText(path)
     named = MachineSettings(sgx_device=text, provision_device=text, aesm_socket=path)
-    checks = {each.name: each for each in doctor_shielded.sgx_checks(named, tmp_path, tmp_path)}
+    settings = Settings(machine=named)
+    checks = {each.name: each for each in doctor_shielded.sgx_checks(settings, tmp_path, tmp_path)}
     for name in ("sgx device", "sgx provision", "aesm"):
         assert checks[name].state == "missing"
     what = str(path) if kind == "nothing" else f"{path} is a {kind}"
     assert checks["sgx device"].found == f"no SGX device ({what}); processor shows no SGX"
-    there = replace(named, sgx_device=PathText("/dev/null"))
+    there = replace(settings, machine=replace(named, sgx_device=PathText("/dev/null")))
     device, *_ = doctor_shielded.sgx_checks(there, tmp_path, tmp_path)
     assert (device.state, device.found) == ("ok", "/dev/null")

@@ -155,6 +155,8 @@ class GscSettings:
     """Key that signs the enclaves: RSA, 3072 bits, exponent 3."""
     passphrase_file: PathText = NONE
     """File whose first line is the key's pass phrase; empty asks on the terminal."""
+    edmm: bool = False
+    """Add an enclave's memory as it is needed, in place of all at its start; needs SGX2."""
     insecure: str = ""
     """Insecure options that are admitted, by name, with commas between them."""
 

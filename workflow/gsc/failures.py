@@ -66,7 +66,7 @@ _OF_GRAMINE = (
     ),
     (
         r"EDMM feature was requested",
-        "take sgx.edmm_enable out of manifests/: this machine has no EDMM",
+        "build without gsc.edmm: this machine has no EDMM",
     ),
     (
         r"Permission denied on mapping enclave",

@@ -11,7 +11,7 @@ from workflow.core.console import note
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, GscSettings, Settings
 from workflow.core.shell_lines import shell_line
-from workflow.gsc import commands, lint, manifest
+from workflow.gsc import commands, epc, lint, manifest
 from workflow.gsc.checkout import check_checkout, run_gsc
 from workflow.gsc.commands import dialect
 from workflow.gsc.failures import failure
@@ -35,6 +35,7 @@ def graminize(settings: Settings, mode: Mode, role: str) -> None:
     from workflow.images import daemon
 
     check_checkout(settings.gsc)
+    check_edmm(settings.gsc)
     image = image_name(settings, role)
     app = daemon.find_image(image)
     if app is None:
@@ -45,6 +46,10 @@ def graminize(settings: Settings, mode: Mode, role: str) -> None:
         _settle(settings, mode, role, app.id)
     else:
         _mark(settings, mode, role, app)
+    if mode.is_protected:
+        size = epc.enclave_bytes(settings.gsc, role)
+        if line := epc.misfit(epc.epc_bytes(), role, size, edmm=settings.gsc.edmm):
+            note(f"this machine's EPC is {line}; inv size proposes a size")
     note(f"{unsigned_name(mode.app_name(image))}: built and settled")
 
 
@@ -54,6 +59,15 @@ def check_torch(settings: Settings, mode: Mode, torch: str | None) -> None:
     Raises: WorkflowError where it is too old for an enclave, and not admitted by name.
     """
     lint.refuse_insecure(lint.torch_findings(torch), mode, settings.gsc.admitted)
+
+
+def check_edmm(gsc: GscSettings) -> None:
+    """Refuse EDMM for old Graphene, whose manifest is not settled and knows none.
+
+    Raises: WorkflowError.
+    """
+    if gsc.edmm and not dialect(gsc).is_settled:
+        raise WorkflowError(f"gsc.edmm: {gsc.dialect} has no EDMM; take it out of the settings")
 
 
 def graminize_lines(settings: Settings, mode: Mode, role: str) -> list[str]:
@@ -103,6 +117,7 @@ def _settle_lines(gsc: GscSettings, mode: Mode, role: str, app: str, labels: str
     unsigned, folder = unsigned_name(app), SETTLED / app.replace(":", "-")
     read = ["docker", "run", "--rm", "--entrypoint=cat", unsigned, manifest.IN_IMAGE]
     options = [f"--insecure={option}" for option in sorted(gsc.admitted)]
+    options += ["--edmm"] if gsc.edmm else []
     settle = ["python", "-m", "workflow.gsc.manifest", role, mode.name, *options]
     made, settled = folder / "made.manifest", folder / "entrypoint.manifest"
     dockerfile = settled_dockerfile(unsigned, "app")
@@ -164,7 +179,10 @@ def _settle(settings: Settings, mode: Mode, role: str, app_id: str) -> None:
     assert made is not None  # noqa: S101 - it was looked for
     raw = manifest.parse(daemon.read_file(unsigned, manifest.IN_IMAGE), unsigned)
     threads = int(made.environment.get(f"{role.upper()}_THREADS", "1"))
-    settled = manifest.settle(raw, mode=mode, threads=threads, insecure=settings.gsc.admitted)
+    gsc = settings.gsc
+    settled = manifest.settle(
+        raw, mode=mode, threads=threads, insecure=gsc.admitted, edmm=gsc.edmm
+    )
     insecure = lint.refuse_insecure(lint.lint(settled, mode), mode, settings.gsc.admitted)
     if made.environment.get(EXPORT_VARIABLE) == "1":
         insecure = sorted([*insecure, "export-net"])

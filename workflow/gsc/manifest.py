@@ -56,6 +56,8 @@ def sources_digest(gsc: GscSettings, role: str, mode: Mode, insecure: Sequence[s
     for path in (user_manifest(gsc, role), *ours):
         digest.update(path.read_bytes() + b"\0")
     digest.update(",".join(sorted(insecure)).encode())
+    if gsc.edmm:
+        digest.update(b"\0edmm")
     return digest.hexdigest()
 
 
@@ -70,7 +72,14 @@ def parse(text: bytes, name: str) -> Manifest:
         raise WorkflowError(f"{name} is no TOML: {error}") from error
 
 
-def settle(made: Manifest, *, mode: Mode, threads: int, insecure: frozenset[str]) -> Manifest:
+def least_threads(threads: int) -> int:
+    """Return for how many threads an enclave has room at least, by those of torch."""
+    return POOLS * threads + SPARE_THREADS
+
+
+def settle(
+    made: Manifest, *, mode: Mode, threads: int, insecure: frozenset[str], edmm: bool = False
+) -> Manifest:
     """Return the manifest that is signed: GSC's, with ours merged in, pruned and sorted.
 
     ``threads`` of torch decide thread variables and room for threads. ``insecure`` options that are
@@ -83,7 +92,9 @@ def settle(made: Manifest, *, mode: Mode, threads: int, insecure: frozenset[str]
     settled = merge(merge(made, finish), parse(overlay(mode).read_bytes(), str(overlay(mode))))
     settled = merge(settled, {"loader": {"env": {"OMP_NUM_THREADS": str(threads)}}})
     sgx = settled["sgx"]
-    sgx["max_threads"] = max(sgx.get("max_threads", 0), POOLS * threads + SPARE_THREADS)
+    sgx["max_threads"] = max(sgx.get("max_threads", 0), least_threads(threads))
+    if edmm:
+        sgx["edmm_enable"] = True
     if "debug-enclave" in insecure:
         sgx["debug"] = True
     if "allow-all-but-log" in insecure:
@@ -165,13 +176,14 @@ def main() -> None:
     parser.add_argument("role", choices=ROLES)
     parser.add_argument("mode", choices=MODES)
     parser.add_argument("--insecure", action="append", default=[], choices=INSECURE_OPTIONS)
+    parser.add_argument("--edmm", action="store_true")
     args = parser.parse_args()
     made = parse(sys.stdin.buffer.read(), "standard input")
     variables = made.get("loader", {}).get("env", {})
     threads = int(variables.get(f"{args.role.upper()}_THREADS", available_threads()))
     admitted = frozenset(args.insecure)
     mode = MODES[args.mode]
-    settled = settle(made, mode=mode, threads=threads, insecure=admitted)
+    settled = settle(made, mode=mode, threads=threads, insecure=admitted, edmm=args.edmm)
     lint.refuse_insecure(lint.lint(settled, mode), mode, admitted)
     sys.stdout.buffer.write(dumps(settled))
 

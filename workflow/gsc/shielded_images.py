@@ -34,7 +34,8 @@ def current_unsigned(settings: Settings, role: str, mode: Mode) -> Image:
     image = image_name(settings, role)
     name = unsigned_name(mode.app_name(image))
     app, unsigned = daemon.find_image(image), daemon.find_image(name)
-    again = f"run: inv gsc-build --image {role} --backend {mode.name}, then: inv sign"
+    edmm = " --edmm" if settings.gsc.edmm else ""
+    again = f"run: inv gsc-build --image {role} --backend {mode.name}{edmm}, then: inv sign{edmm}"
     if app is None:
         raise MissingImageError(image, f"no image {image} here; run: inv build --image {role}")
     if unsigned is None:
@@ -45,7 +46,7 @@ def current_unsigned(settings: Settings, role: str, mode: Mode) -> Image:
         raise WorkflowError(f"{name} was not made for the backend {mode.name}; {again}")
     sources = manifest.sources_digest(settings.gsc, role, mode, _insecure(unsigned))
     if unsigned.labels.get(MANIFEST_LABEL) != sources:
-        raise WorkflowError(f"{name} is of other manifests than today's; {again}")
+        raise WorkflowError(f"{name} is of other manifests than today's, or of another --edmm; {again}")
     return unsigned
 
 
@@ -59,7 +60,8 @@ def current_image(settings: Settings, role: str, mode: Mode) -> str:
     unsigned = current_unsigned(settings, role, mode)
     name = signed_name(mode.app_name(image_name(settings, role)))
     signed = daemon.find_image(name)
-    again = f"run: inv sign --image {role} --backend {mode.name}"
+    edmm = " --edmm" if settings.gsc.edmm else ""
+    again = f"run: inv sign --image {role} --backend {mode.name}{edmm}"
     if signed is None:
         raise MissingImageError(name, f"{name} is not here; {again}")
     if not signed.is_built_on(unsigned):

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from workflow.backends import gramine
 from workflow.backends.gramine import Shielded
-from workflow.core.errors import WorkflowError
-from workflow.core.settings import GscSettings, MachineSettings, Settings
+from workflow.core.settings import GscSettings, Settings
 from workflow.core.step import problem
-from workflow.gsc import checkout, commands, manifest, shielded_images
+from workflow.gsc import checkout, commands, epc, shielded_images
 from workflow.gsc.modes import MODES, signed_name
 from workflow.images.build_spec import ROLES, image_name
 
@@ -43,10 +42,6 @@ DRIVER_KERNEL = (5, 11)
 EDMM_KERNEL = (6, 0)
 """First kernel with SGX2. Source: Linux, Documentation/arch/x86/sgx.rst."""
 GSC_IMPORTS = ("docker", "jinja2", "tomli", "tomli_w", "yaml")
-EPC_FILES = "devices/system/node/node*/x86/sgx_total_bytes"
-"""Below /sys, a file for each memory node. Source: Linux, Documentation/ABI/testing."""
-
-_SIZES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def shield_checks(settings: Settings) -> list[Check]:
@@ -55,7 +50,7 @@ def shield_checks(settings: Settings) -> list[Check]:
         *docker_checks(),
         gsc_check(settings),
         python_needs_check(),
-        *sgx_checks(settings.machine, Path("/sys"), Path("/proc")),
+        *sgx_checks(settings, epc.SYSTEM, Path("/proc")),
         key_check(settings.gsc),
         *image_checks(settings),
     ]
@@ -114,8 +109,10 @@ def python_needs_check(imports: Sequence[str] = GSC_IMPORTS) -> Check:
     return Check("gsc's needs", "ok", ", ".join(imports))
 
 
-def sgx_checks(machine: MachineSettings, system: Path, process: Path) -> list[Check]:
+def sgx_checks(settings: Settings, system: Path, process: Path) -> list[Check]:
     """Look at the devices, AESM, the enclave memory and the kernel."""
+    machine, gsc = settings.machine, settings.gsc
+    enclaves = {role: epc.enclave_bytes(gsc, role) for role in ROLES}
     kernel = os.uname().release
     device = gramine.no_device(gramine.device_paths(machine))
     return [
@@ -137,8 +134,8 @@ def sgx_checks(machine: MachineSettings, system: Path, process: Path) -> list[Ch
             f"no {machine.aesm_socket}; needed for quotes alone",
             "install sgx-aesm-service",
         ),
-        epc_check(epc_bytes(system), {role: enclave_bytes(role) for role in ROLES}),
-        edmm_check(kernel, process),
+        epc_check(epc.epc_bytes(system), enclaves, edmm=gsc.edmm),
+        edmm_check(kernel, process, edmm=gsc.edmm),
         kernel_check(kernel),
     ]
 
@@ -148,45 +145,24 @@ def processor_sgx(process: Path) -> str:
     return "has SGX" if "sgx" in _flags(process) else "shows no SGX"
 
 
-def epc_bytes(system: Path) -> int | None:
-    """Return the size of the enclave page cache, None where the kernel does not say."""
-    sizes = [int(path.read_bytes()) for path in system.glob(EPC_FILES)]
-    return sum(sizes) if sizes else None
-
-
-def enclave_bytes(role: str) -> int:
-    """Return the size of the role's enclave, from its manifest.
-
-    Raises: WorkflowError where the manifest has none.
-    """
-    path = manifest.user_manifest(GscSettings(), role)
-    size = str(manifest.parse(path.read_bytes(), str(path)).get("sgx", {}).get("enclave_size"))
-    found = re.fullmatch(r"(\d+)([KMGT]?)", size)
-    if found is None:
-        raise WorkflowError(f"{path}: expected sgx.enclave_size like 4G, got {size}")
-    return int(found[1]) * _SIZES.get(found[2], 1)
-
-
-def epc_check(epc: int | None, enclaves: dict[str, int]) -> Check:
+def epc_check(epc_bytes: int | None, enclaves: dict[str, int], *, edmm: bool) -> Check:
     """Hold the enclave page cache to the enclaves: a larger one works, but is swapped."""
-    if epc is None:
+    if epc_bytes is None:
         return Check("epc", "missing", "size unknown", "a kernel from 5.17 on says it")
-    text = f"{epc / 2**30:.1f} GiB"
     for role, size in enclaves.items():
-        if size > epc:
-            found = (
-                f"{text}, less than the {size / 2**30:.0f} GiB of the {role} enclave: it is swapped"
-            )
-            return Check(
-                "epc", "missing", found, "enlarge it in the firmware, or lower enclave_size"
-            )
-    return Check("epc", "ok", text)
+        if line := epc.misfit(epc_bytes, role, size, edmm=edmm):
+            mend = "enlarge it in the firmware, or lower sgx.enclave_size: inv size"
+            return Check("epc", "missing", line, mend)
+    return Check("epc", "ok", epc.size_text(epc_bytes))
 
 
-def edmm_check(kernel: str, process: Path) -> Check:
-    """Say whether enclave memory can be added as it is needed."""
+def edmm_check(kernel: str, process: Path, *, edmm: bool) -> Check:
+    """Say whether enclave memory can be added as it is needed, and whether it is asked for."""
     if "sgx2" in _flags(process) and _version(kernel) >= EDMM_KERNEL:
-        return Check("edmm", "ok", "here; sgx.edmm_enable = true in manifests/ uses it")
+        return Check("edmm", "ok", "here, and used" if edmm else "here; inv gsc-build --edmm uses it")
+    if edmm:
+        mend = "take gsc.edmm out of the settings"
+        return Check("edmm", "missing", "gsc.edmm is set, but this machine has none", mend)
     return Check("edmm", "missing", "none: the whole enclave is committed at its start")
 
 
