@@ -11,7 +11,7 @@ from workflow.core import config_files
 from workflow.core.task import given, text, whole_number
 from workflow.evidence.sending import Collateral, EvidencePack
 from workflow.evidence.verifying import Verify, request_of
-from workflow.images.build_spec import roles
+from workflow.images.build_spec import INFER, TRAIN, roles
 from workflow.steps import options
 from workflow.steps.all import All
 from workflow.steps.build import Build
@@ -33,6 +33,7 @@ from workflow.tools.doctor import doctor as examine
 from workflow.tools.environment import Lock
 from workflow.tools.gsc_setup import GscSetup
 from workflow.tools.report import Report
+from workflow.tools.size import Size
 
 
 @task(options.ARCH, options.MODEL_SOURCE, help=options.FORCE)
@@ -62,7 +63,9 @@ def build(settings, image="all"):
     return Build(settings, roles(image))
 
 
-@task(options.SHIELD, help={**options.ROLE, **options.INSECURE}, iterable=["insecure"])
+@task(
+    options.SHIELD, options.EDMM, help={**options.ROLE, **options.INSECURE}, iterable=["insecure"]
+)
 def gsc_build(settings, insecure, image="all", insecure_args=False):
     """4. Make the images shielded ones with GSC and settle their manifests."""
     admitted = given("insecure", [*insecure, "insecure-args" if insecure_args else None])
@@ -70,7 +73,7 @@ def gsc_build(settings, insecure, image="all", insecure_args=False):
     return GscBuild(chosen, pick_shielded(chosen).mode, roles(image))
 
 
-@task(options.SHIELD, options.KEY, help=options.ROLE)
+@task(options.SHIELD, options.EDMM, options.KEY, help=options.ROLE)
 def sign(settings, image="all"):
     """5. Sign the shielded images."""
     return Sign(settings, pick_shielded(settings).mode, roles(image))
@@ -85,6 +88,7 @@ def info(settings, image="all", json=False):
 @task(
     *options.TRAINING,
     options.BACKEND,
+    options.EDMM,
     options.TRAIN_OUT,
     help=options.TRAIN,
 )
@@ -184,14 +188,18 @@ def report(settings):
     return Report(settings, partial(Classify, quiet=True))
 
 
-@task(
-    *options.BENCH,
-    help=options.BENCHED,
-)
+@task(*options.BENCH, help=options.BENCHED)
 def bench(settings, what="train", rounds="1", method=None, json=False):
     """Say how fast this is, beside a plain reading of the tutorial, run in turn."""
     number = whole_number("rounds", rounds)
     return Bench(settings, what, number, text("method", method), as_json=json)
+
+
+@task(*options.SIZE, help={**options.ROLE, **options.JSON})
+def size(settings, image="all", json=False):
+    """Run the jobs, and propose how large each enclave is to be from what they took."""
+    steps = {TRAIN: partial(Train, again=True), INFER: partial(Classify, quiet=True)}
+    return Size(settings, {role: steps[role] for role in roles(image)}, as_json=json)
 
 
 @task(help=options.JSON)
@@ -231,20 +239,8 @@ def lock(settings, upgrade=False):
 ns = Collection(
     *(download_model, fetch_hymenoptera, build, gsc_build, sign, info),
     *(train, copy_net, classify, clean_result, all_steps),
-    *(
-        demo,
-        verify,
-        collateral,
-        evidence_pack,
-        gsc_setup,
-        report,
-        bench,
-        doctor,
-        clean,
-        lint,
-        test,
-        lock,
-    ),
+    *(demo, verify, collateral, evidence_pack, gsc_setup, report, bench, size),
+    *(doctor, clean, lint, test, lock),
 )
 
 config_files.sections()  # a plain `invoke` reads them next, and a damaged one is a traceback there

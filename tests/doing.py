@@ -13,7 +13,7 @@ from workflow.evidence.request import Request
 from workflow.evidence.sending import Collateral, EvidencePack
 from workflow.evidence.verifying import Verify
 from workflow.gsc.modes import MODES
-from workflow.images.build_spec import ROLES
+from workflow.images.build_spec import INFER, ROLES, TRAIN
 from workflow.steps.all import All
 from workflow.steps.build import Build
 from workflow.steps.classify import Classify
@@ -30,6 +30,7 @@ from workflow.tools.bench import Bench
 from workflow.tools.cleaning import Clean
 from workflow.tools.gsc_setup import GscSetup
 from workflow.tools.report import REPORT_FILE, Report
+from workflow.tools.size import Size
 
 
 def train(settings: Settings, *, resume: bool = False, compare_scratch: bool = False) -> None:
@@ -96,6 +97,11 @@ def bench(
     settings: Settings, what: str, *, rounds: int, method: str = "", as_json: bool = False
 ) -> None:
     perform(Bench(settings, what, rounds, method, as_json))
+
+
+def size(settings: Settings, roles: Sequence[str] = ROLES, *, as_json: bool = False) -> None:
+    jobs = {TRAIN: partial(Train, again=True), INFER: partial(Classify, quiet=True)}
+    perform(Size(settings, {role: jobs[role] for role in roles}, as_json))
 
 
 def report(settings: Settings) -> Path:

@@ -14,7 +14,7 @@ import tomli
 from tests.conftest import PROJECT
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import GscSettings
-from workflow.gsc import manifest
+from workflow.gsc import lint, manifest
 from workflow.gsc.modes import DIRECT, MODES, SGX
 
 FIXTURE = Path(__file__).with_name("made-by-gsc.manifest")
@@ -133,6 +133,14 @@ def test_the_script_is_told_what_weakens_its_enclave() -> None:
     assert told(mode="direct") == "insecure-keys"
 
 
+def test_memory_is_added_as_it_is_needed_where_it_is_asked_for() -> None:
+    assert "edmm_enable" not in settled(made())["sgx"]
+    assert "edmm_enable" not in made()["sgx"]
+    given = manifest.settle(made(), mode=SGX, threads=2, insecure=frozenset(), edmm=True)
+    assert given["sgx"]["edmm_enable"] is True
+    assert lint.lint(given, SGX) == lint.lint(settled(made()), SGX)
+
+
 def test_the_threads_of_torch_are_measured_and_have_room() -> None:
     few, many = settled(made(), threads=2), settled(made(), threads=20)
     assert few["loader"]["env"]["OMP_NUM_THREADS"] == "2"
@@ -232,8 +240,9 @@ def test_the_digest_of_the_sources_is_of_all_that_decides_the_manifest(
         manifest.sources_digest(GscSettings(), "train", DIRECT, []),
         manifest.sources_digest(GscSettings(), "train", SGX, ["insecure-args"]),
         manifest.sources_digest(GscSettings(dialect="graphene"), "train", SGX, []),
+        manifest.sources_digest(GscSettings(edmm=True), "train", SGX, []),
     }
-    assert len(others | {first}) == 5
+    assert len(others | {first}) == 6
     both = [["host-env", "log-level"], ["log-level", "host-env"]]
     assert len({manifest.sources_digest(GscSettings(), "train", SGX, names) for names in both}) == 1
     (folder / "pytorch.manifest").write_text("# the other role's\n")

@@ -103,7 +103,10 @@ def test_an_image_of_other_manifests_is_refused(shielded: World) -> None:
         text = path.read_text()
         path.write_text(text + "\n# another\n")
         unsigned = modes.unsigned_name(shielded.name())
-        assert refusal(shielded) == f"{unsigned} is of other manifests than today's, or of another --edmm; {again()}"
+        assert (
+            refusal(shielded)
+            == f"{unsigned} is of other manifests than today's, or of another --edmm; {again()}"
+        )
         path.write_text(text)
     shielded_images.current_image(shielded.settings, "train", SGX)
 

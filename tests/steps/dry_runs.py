@@ -27,6 +27,7 @@ TASKS: dict[str, list[str]] = {
     "collateral": ["--service=https://pccs.example"],
     "evidence-pack": [],
     "bench": [],
+    "size": [],
     "lock": [],
 }
 OTHERS = {"doctor", "lint", "test"}

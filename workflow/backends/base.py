@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from workflow.core.console import note
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import GscSettings, Settings
 from workflow.core.step import Look
+from workflow.core.usage import Usage
 from workflow.core.values import AUTO
 from workflow.gsc.modes import Mode
 from workflow.images.currency import MissingImageError
@@ -64,6 +65,10 @@ class Backend(ABC):
     def image_id(self, settings: Settings, role: str) -> str | None:
         """Return the id of the image that is run, None where there is none."""
         return None
+
+    def usage(self, out: Path) -> Iterable[Usage]:
+        """Return what each process of the job that writes there takes now."""
+        return ()
 
     @abstractmethod
     def run(self, job: Job, *, quiet: bool = False) -> int:

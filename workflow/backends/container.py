@@ -21,6 +21,7 @@ from workflow.core.ownership import is_ours
 from workflow.core.settings import Settings
 from workflow.core.shell_lines import shell_line, unquoted
 from workflow.core.step import Look
+from workflow.core.usage import Usage
 from workflow.gsc import failures
 from workflow.images.build_spec import check_wheels, image_name
 from workflow.images.container_spec import ContainerSpec, docker_run
@@ -95,6 +96,11 @@ class ContainerBackend(Backend):
             plain = ContainerSpec(image, user, tuple(arguments), mounts=mounts)
             spec = self.adapted(plain, job.settings)
             return run_container(spec, is_shielded=bool(self.mode), quiet=quiet)
+
+    def usage(self, out: Path) -> Iterable[Usage]:
+        from workflow.images import container_run
+
+        return container_run.usage(out)
 
     def shell(self, job: Job) -> list[str]:
         mounts = job.mounts(job.inputs_by_hand(), sealed=self.seals)

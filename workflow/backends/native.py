@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytorch_common.contract import (
@@ -16,11 +16,12 @@ from pytorch_common.contract import (
 from workflow.backends.base import Backend
 from workflow.backends.job import Job
 from workflow.backends.script_lines import ScriptLines
-from workflow.core import shell
+from workflow.core import shell, usage
 from workflow.core.console import shown
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings
 from workflow.core.shell_lines import shell_line, unquoted
+from workflow.core.usage import Usage
 from workflow.gsc import failures
 
 
@@ -37,6 +38,9 @@ class Native(Backend):
         arguments = job.arguments()
         job.clear()
         return run_native(job.script, arguments, stdin=job.stdin(), quiet=quiet)
+
+    def usage(self, out: Path) -> Iterable[Usage]:
+        return usage.below(os.getpid())
 
     def shell(self, job: Job) -> list[str]:
         command = ["python", shown(job.script), *job.arguments_by_hand()]

@@ -180,9 +180,7 @@ def _settle(settings: Settings, mode: Mode, role: str, app_id: str) -> None:
     raw = manifest.parse(daemon.read_file(unsigned, manifest.IN_IMAGE), unsigned)
     threads = int(made.environment.get(f"{role.upper()}_THREADS", "1"))
     gsc = settings.gsc
-    settled = manifest.settle(
-        raw, mode=mode, threads=threads, insecure=gsc.admitted, edmm=gsc.edmm
-    )
+    settled = manifest.settle(raw, mode=mode, threads=threads, insecure=gsc.admitted, edmm=gsc.edmm)
     insecure = lint.refuse_insecure(lint.lint(settled, mode), mode, settings.gsc.admitted)
     if made.environment.get(EXPORT_VARIABLE) == "1":
         insecure = sorted([*insecure, "export-net"])

@@ -46,7 +46,9 @@ def current_unsigned(settings: Settings, role: str, mode: Mode) -> Image:
         raise WorkflowError(f"{name} was not made for the backend {mode.name}; {again}")
     sources = manifest.sources_digest(settings.gsc, role, mode, _insecure(unsigned))
     if unsigned.labels.get(MANIFEST_LABEL) != sources:
-        raise WorkflowError(f"{name} is of other manifests than today's, or of another --edmm; {again}")
+        raise WorkflowError(
+            f"{name} is of other manifests than today's, or of another --edmm; {again}"
+        )
     return unsigned
 
 

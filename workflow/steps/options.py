@@ -98,6 +98,12 @@ KEY = Option(
     "RSA key for SGX, 3072 bits, exponent 3 (default: ~/.config/gramine/enclave-key.pem, which is "
     "made if missing)",
 )
+EDMM = Option(
+    "edmm",
+    "gsc.edmm",
+    "add an enclave's memory as it is needed, in place of all at its start; needs SGX2",
+    is_flag=True,
+)
 TRAIN_OUT = Option(
     "out", "train.out", "folder of net.pt, history.json and record.json (default: out/train)"
 )
@@ -109,6 +115,7 @@ NET_OF_REPORT = replace(
 )
 INFERENCE = (
     BACKEND,
+    EDMM,
     Option("top_k", "infer.top_k", "classes named for each image (default: 5)"),
     Option("threads", "infer.threads", "threads of torch (default: all processors)"),
     NET,
@@ -123,6 +130,8 @@ BENCH = (
     replace(NET, help="the network to classify with (default: pytorch_infer/net.pt)"),
     replace(TRAIN_THREADS, also="infer.threads"),
 )
+
+SIZE = (*TRAINING, BACKEND, EDMM, NET)
 
 ACCEPTANCE = (
     Option("mrenclave", "evidence.mrenclave", "accept these enclaves, with commas between them"),
@@ -202,7 +211,7 @@ INSECURE = {
     "insecure": f"admit an insecure option, once for each: {', '.join(INSECURE_OPTIONS)}",
     "insecure_args": "arguments of docker run reach the script, as in the documentation's call",
 }
-ALL = (*TRAINING, *IMAGES)
+ALL = (*TRAINING, *IMAGES, EDMM)
 """What `inv all` takes under the same names."""
 PICTURES = "file, folder or quoted glob pattern; give it again for more"
 TRAIN = {

@@ -159,7 +159,9 @@ def epc_check(epc_bytes: int | None, enclaves: dict[str, int], *, edmm: bool) ->
 def edmm_check(kernel: str, process: Path, *, edmm: bool) -> Check:
     """Say whether enclave memory can be added as it is needed, and whether it is asked for."""
     if "sgx2" in _flags(process) and _version(kernel) >= EDMM_KERNEL:
-        return Check("edmm", "ok", "here, and used" if edmm else "here; inv gsc-build --edmm uses it")
+        return Check(
+            "edmm", "ok", "here, and used" if edmm else "here; inv gsc-build --edmm uses it"
+        )
     if edmm:
         mend = "take gsc.edmm out of the settings"
         return Check("edmm", "missing", "gsc.edmm is set, but this machine has none", mend)
