@@ -198,7 +198,7 @@ def bench(settings, what="train", rounds="1", method=None, json=False):
 @task(*options.SIZE, help={**options.ROLE, **options.JSON})
 def size(settings, image="all", json=False):
     """Run the jobs, and propose how large each enclave is to be from what they took."""
-    steps = {TRAIN: partial(Train, again=True), INFER: partial(Classify, quiet=True)}
+    steps = {TRAIN: partial(Train, quiet=True, again=True), INFER: partial(Classify, quiet=True)}
     return Size(settings, {role: steps[role] for role in roles(image)}, as_json=json)
 
 

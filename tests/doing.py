@@ -100,7 +100,7 @@ def bench(
 
 
 def size(settings: Settings, roles: Sequence[str] = ROLES, *, as_json: bool = False) -> None:
-    jobs = {TRAIN: partial(Train, again=True), INFER: partial(Classify, quiet=True)}
+    jobs = {TRAIN: partial(Train, quiet=True, again=True), INFER: partial(Classify, quiet=True)}
     perform(Size(settings, {role: jobs[role] for role in roles}, as_json))
 
 

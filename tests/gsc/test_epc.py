@@ -57,6 +57,18 @@ def test_an_enclave_larger_than_the_cache_is_said_unless_it_grows_as_needed() ->
     )
 
 
+def test_a_build_says_what_does_not_fit_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(epc, "epc_bytes", lambda: GIB)
+    graminize.warn_of_epc(GscSettings(edmm=True), "infer")
+    assert capsys.readouterr().err == ""
+    graminize.warn_of_epc(GscSettings(), "infer")
+    said = capsys.readouterr().err
+    assert said.startswith("this machine's EPC is 1 GiB, less than the 4 GiB of the infer enclave")
+    assert said.endswith("; inv size proposes a size\n")
+
+
 def test_old_graphene_has_no_edmm() -> None:
     gsc = GscSettings(dialect=GRAPHENE)
     graminize.check_edmm(gsc)

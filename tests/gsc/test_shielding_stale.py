@@ -111,6 +111,14 @@ def test_an_image_of_other_manifests_is_refused(shielded: World) -> None:
     shielded_images.current_image(shielded.settings, "train", SGX)
 
 
+def test_an_image_without_edmm_is_refused_where_it_is_asked_for(shielded: World) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        shielded_images.current_image(shielded.changed(edmm=True), "train", SGX)
+    assert caught.value.message.endswith(
+        "; run: inv gsc-build --image train --backend sgx --edmm, then: inv sign --edmm"
+    )
+
+
 def test_an_image_of_another_backend_is_refused(shielded: World) -> None:
     direct = modes.unsigned_name(shielded.name("direct"))
     assert refusal(shielded, "direct") == f"no image {direct} here; {again('direct')}"

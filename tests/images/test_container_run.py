@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.conftest import PROJECT, SOCKETS
 from workflow.core.errors import WorkflowError
+from workflow.core.usage import Usage
 from workflow.images import container_run, daemon
 from workflow.images.container_spec import ContainerSpec, Mount
 
@@ -46,6 +48,43 @@ def test_lines_of_both_streams_come_as_they_are_written_and_the_status_is_kept(
         *(("out", "one"), ("err", "two"), ("out", "three"), ("out", "four"))
     ]
     assert all(b[2] - a[2] > 0.25 for a, b in itertools.pairwise(events[:3]))
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_what_a_running_container_takes_is_seen(
+    is_here: bool, tiny_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_here:
+        monkeypatch.setattr(container_run, "is_in_container", lambda pid, container: False)
+    seen: list[Usage] = []
+    spec = shell(
+        tiny_image,
+        "sleep 1; echo ready; sleep 2",
+        mounts=(Mount(tmp_path, "/out"),),
+    )
+    take = partial(look_at, tmp_path, seen)
+    assert container_run.run(spec, take, take).status == 0
+    assert container_run.usage(tmp_path) == []
+    assert all(each.resident_bytes for each in seen)
+    assert sum(each.threads for each in seen) >= 1
+    assert all(bool(each.mapped_bytes) == is_here for each in seen)
+
+
+def look_at(folder: Path, seen: list[Usage], line: str) -> None:
+    seen += container_run.usage(folder)
+
+
+@pytest.mark.parametrize(
+    ("stats", "expected"),
+    [
+        ({"usage": 9, "stats": {"inactive_file": 2, "total_inactive_file": 4}}, 5),
+        ({"usage": 9, "stats": {"inactive_file": 2}}, 7),
+        ({}, 0),
+    ],
+)
+def test_docker_says_what_a_container_elsewhere_takes(stats: Any, expected: int) -> None:
+    said = {"memory_stats": stats, "pids_stats": {"current": 3}}
+    assert container_run.usage_of(said) == Usage(0, expected, 3)
 
 
 def test_inside_there_is_no_network_no_writable_root_and_no_capability(

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests import doing
-from workflow.backends import base
 from workflow.backends.native import Native
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import (
@@ -67,10 +66,9 @@ def test_a_training_is_measured_and_nothing_of_the_persons_is_touched(
     tiny_data: Path,
     random_weights: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(size, "INTERVAL_S", 0.05)
-    monkeypatch.setattr(base, "serving", lambda settings: [Native()])
     monkeypatch.setattr(size, "serving", lambda settings: [Native()])
     settings = Settings(
         model=ModelSettings(arch="squeezenet1_1", weights=PathText(random_weights)),
@@ -79,7 +77,7 @@ def test_a_training_is_measured_and_nothing_of_the_persons_is_touched(
         infer=InferSettings(net=tmp_path / "none" / "net.pt"),
     )
     doing.size(settings, as_json=True)
-    printed = capsys.readouterr()
+    printed = capfd.readouterr()
     assert "classifying is not measured: " in printed.err
     memory, threads = json.loads(printed.out)
     assert (memory["image"], memory["measured in"], memory["today"]) == ("train", "native", "8G")

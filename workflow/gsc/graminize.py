@@ -47,9 +47,7 @@ def graminize(settings: Settings, mode: Mode, role: str) -> None:
     else:
         _mark(settings, mode, role, app)
     if mode.is_protected:
-        size = epc.enclave_bytes(settings.gsc, role)
-        if line := epc.misfit(epc.epc_bytes(), role, size, edmm=settings.gsc.edmm):
-            note(f"this machine's EPC is {line}; inv size proposes a size")
+        warn_of_epc(settings.gsc, role)
     note(f"{unsigned_name(mode.app_name(image))}: built and settled")
 
 
@@ -68,6 +66,13 @@ def check_edmm(gsc: GscSettings) -> None:
     """
     if gsc.edmm and not dialect(gsc).is_settled:
         raise WorkflowError(f"gsc.edmm: {gsc.dialect} has no EDMM; take it out of the settings")
+
+
+def warn_of_epc(gsc: GscSettings, role: str) -> None:
+    """Say, where it is so, that the role's enclave does not fit into this machine's EPC."""
+    size = epc.enclave_bytes(gsc, role)
+    if line := epc.misfit(epc.epc_bytes(), role, size, edmm=gsc.edmm):
+        note(f"this machine's EPC is {line}; inv size proposes a size")
 
 
 def graminize_lines(settings: Settings, mode: Mode, role: str) -> list[str]:

@@ -45,6 +45,8 @@ class Train(Step):
 
     title = "train"
     resume: bool = False
+    quiet: bool = False
+    """No answer is printed."""
 
     @property
     def backend(self) -> Backend:
@@ -79,7 +81,7 @@ class Train(Step):
     def run(self) -> None:
         announce(self.settings, self.backend)
         with alone_in(self.settings.train.out):
-            if status := self.backend.run(self.job):
+            if status := self.backend.run(self.job, quiet=self.quiet):
                 raise WorkflowError("train.py failed; its lines stand above", code=status)
             write_down(self.settings, self.backend)
 
