@@ -63,9 +63,7 @@ def build(settings, image="all"):
     return Build(settings, roles(image))
 
 
-@task(
-    options.SHIELD, options.EDMM, help={**options.ROLE, **options.INSECURE}, iterable=["insecure"]
-)
+@task(*options.GRAMINIZING, help={**options.ROLE, **options.INSECURE}, iterable=["insecure"])
 def gsc_build(settings, insecure, image="all", insecure_args=False):
     """4. Make the images shielded ones with GSC and settle their manifests."""
     admitted = given("insecure", [*insecure, "insecure-args" if insecure_args else None])
@@ -85,13 +83,7 @@ def info(settings, image="all", json=False):
     return Info(settings, pick_shielded(settings).mode, roles(image), as_json=json)
 
 
-@task(
-    *options.TRAINING,
-    options.BACKEND,
-    options.EDMM,
-    options.TRAIN_OUT,
-    help=options.TRAIN,
-)
+@task(*options.TRAINING, options.BACKEND, options.EDMM, options.TRAIN_OUT, help=options.TRAIN)
 def train(settings, resume=False, compare_scratch=False):
     """7. Fine-tune the network: out/train/net.pt."""
     step = Train(settings, resume, again=not resume)

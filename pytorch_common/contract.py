@@ -126,6 +126,11 @@ INSECURE_VARIABLE = "RUN_INSECURE"
 """In a settled manifest, so measured: the insecure options that were admitted into it."""
 PIPE_CLOSED = 141
 """Exit status of a program whose output nobody reads any more, as in ``| head``: 128 + SIGPIPE."""
+RUNTIME_PACK = "/app/runtime.tar"
+RUNTIME_VARIABLE = "RUNTIME_SHA256"
+RUNTIME_DIR = "/runtime"
+"""In a shielded image: the pack of what Python and torch are made of, the variable with its digest,
+and where in the enclave's memory it is unpacked."""
 NET_SHA256_VARIABLE = "INFER_NET_SHA256"
 WEIGHTS_SHA256_VARIABLE = "TRAIN_WEIGHTS_SHA256"
 DATA_SHA256_VARIABLE = "TRAIN_DATA_SHA256"

@@ -17,11 +17,11 @@ import stat
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
-from pytorch_common.contract import DATA_SHA256_VARIABLE
+from pytorch_common.contract import DATA_SHA256_VARIABLE, RUNTIME_PACK, RUNTIME_VARIABLE
 from pytorch_common.errors import RunError
 from pytorch_common.files import listing_line, printable, unescaped
 
-PACKS = {"/app/pytorch_train/data.tar": DATA_SHA256_VARIABLE}
+PACKS = {"/app/pytorch_train/data.tar": DATA_SHA256_VARIABLE, RUNTIME_PACK: RUNTIME_VARIABLE}
 """Those in images, and the variable with the digest that each is held to. An enclave measures the
 variable, so it need not measure the pack: whatever the host changes in it is noticed."""
 

@@ -28,6 +28,7 @@ from pytorch_common.contract import (
 from pytorch_common.errors import RunError
 from pytorch_common.files import printable
 from pytorch_common.places import place_problem
+from pytorch_common.runtime import missing_problem
 
 PROGRESS_INTERVAL_S = 0.2
 
@@ -39,7 +40,8 @@ T = TypeVar("T")
 def run_script(main: Callable[[Sequence[str]], int]) -> int:
     """Run ``main`` on the command line's arguments and return the exit status.
 
-    A RunError, a full disk and a file that may not be touched are one line and status 1, Ctrl-C is
+    A RunError, a full disk, a file that may not be touched and, in a shielded image, a module that
+    is not in its pack are one line and status 1, Ctrl-C is
     status 130, PIPE_CLOSED that of a reader who has gone; anything else is a bug and keeps its
     traceback. Letters that the encoding of the two streams lacks are escaped.
     """
@@ -53,8 +55,10 @@ def run_script(main: Callable[[Sequence[str]], int]) -> int:
     except RunError as error:
         _print_error(str(error))
         return 1
-    except OSError as error:
-        problem = place_problem(error, CODE)
+    except (ImportError, OSError) as error:
+        problem = missing_problem(error, os.environ)
+        if problem is None and isinstance(error, OSError):
+            problem = place_problem(error, CODE)
         if problem is None:
             raise
         _print_error(problem)

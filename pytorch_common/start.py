@@ -14,6 +14,7 @@ import os
 import sys
 from typing import Mapping, Sequence
 
+from pytorch_common import runtime
 from pytorch_common.contract import PORTABLE_KERNELS, option_variable
 
 
@@ -31,5 +32,6 @@ def settled() -> None:
 
 
 gc.disable()
+runtime.unpack(os.environ)
 if is_portable(sys.argv, os.environ):
     os.environ.update(PORTABLE_KERNELS)

@@ -15,6 +15,7 @@ from pytorch_common.content import (
     refuse_too_large,
     unseen,
 )
+from pytorch_common.contract import DATA_SUFFIXES
 from pytorch_common.errors import RunError
 from pytorch_common.files import (
     is_file_or_raises,
@@ -126,12 +127,21 @@ class Packed:
     def passed_over(self, split: Path, taken: Iterable[Path]) -> str:
         """Return the line that counts what else is in the split, else nothing."""
         below = f"{split.name}/"
-        names = (name for name in self._pack.entries if name.startswith(below))
-        return suffixes_note(split, {self._path / name for name in names} - set(taken))
+        others = {
+            self._path / name
+            for name in self._pack.entries
+            if name.startswith(below) and not is_image_of_class(name)
+        }
+        return suffixes_note(split, others - set(taken))
 
     def digest(self, root: Path) -> str:
         """Return the canonical digest of the data set; its index has it."""
         return self._pack.digest
+
+
+def is_image_of_class(name: str) -> bool:
+    """Tell whether the name is that of an image which is taken: most of a large pack are."""
+    return name.lower().endswith(DATA_SUFFIXES) and name.count("/") > 1
 
 
 def source_of(data: Path, sha256: str = "") -> Source:

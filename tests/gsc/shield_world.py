@@ -107,7 +107,7 @@ def world(
     settings = Settings(
         image=ImageSettings(train=names[0], infer=names[1]),
         machine=MachineSettings(backend="sgx"),
-        gsc=GscSettings(dir=folder / "gsc", commit=commit, key=key),
+        gsc=GscSettings(dir=folder / "gsc", commit=commit, key=key, full_list=True),
     )
     manifests = folder / "manifests"
     shutil.copytree(manifest.MANIFESTS, manifests)

@@ -159,6 +159,8 @@ class GscSettings:
     """Add an enclave's memory as it is needed, in place of all at its start; needs SGX2."""
     insecure: str = ""
     """Insecure options that are admitted, by name, with commas between them."""
+    full_list: bool = False
+    """Have Gramine trust all files that the scripts can come across, and pack none."""
 
     @property
     def key_is_named(self) -> bool:

@@ -11,12 +11,18 @@ from workflow.core.console import note
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, GscSettings, Settings
 from workflow.core.shell_lines import shell_line
-from workflow.gsc import commands, epc, lint, manifest
+from workflow.gsc import by_hand, commands, epc, lint, manifest, runtime_pack
 from workflow.gsc.checkout import check_checkout, run_gsc
 from workflow.gsc.commands import dialect
 from workflow.gsc.failures import failure
-from workflow.gsc.modes import Mode, signed_name, unsigned_name
-from workflow.gsc.shielded_images import APP_LABEL, INSECURE_LABEL, MANIFEST_LABEL, MODE_LABEL
+from workflow.gsc.modes import Mode, signed_name, tools_name, unsigned_name
+from workflow.gsc.shielded_images import (
+    APP_LABEL,
+    INSECURE_LABEL,
+    MANIFEST_LABEL,
+    MODE_LABEL,
+)
+from workflow.gsc.shrink import shrink
 from workflow.images.build_spec import base_torch, image_name
 
 if TYPE_CHECKING:
@@ -88,12 +94,12 @@ def graminize_lines(settings: Settings, mode: Mode, role: str) -> list[str]:
     command = commands.build_command(settings.gsc, app, user_manifest, mode)
     made_by_gsc = [
         *([] if app == image else [shell_line(["docker", "tag", image, app])]),
-        shell_line(["docker", "rmi", "--force", signed_name(app), unsigned]),
+        shell_line(["docker", "rmi", "--force", signed_name(app), unsigned, tools_name(app)]),
         shell_line(command, cwd=settings.gsc.dir),
     ]
     if not dialect(settings.gsc).is_settled:
         return [*made_by_gsc, f"echo FROM {unsigned} | docker build {labels} -t {unsigned} -"]
-    return [*made_by_gsc, *_settle_lines(settings.gsc, mode, role, app, labels)]
+    return [*made_by_gsc, *_settle_lines(settings, mode, role, app, labels)]
 
 
 def settled_labels(
@@ -118,20 +124,25 @@ def settled_dockerfile(unsigned: str, user: str) -> str:
     )
 
 
-def _settle_lines(gsc: GscSettings, mode: Mode, role: str, app: str, labels: str) -> list[str]:
+def _settle_lines(settings: Settings, mode: Mode, role: str, app: str, labels: str) -> list[str]:
     unsigned, folder = unsigned_name(app), SETTLED / app.replace(":", "-")
+    is_packed, whole, settled = runtime_pack.is_wanted(settings.gsc), unsigned, by_hand.SETTLED
+    if is_packed:
+        whole, settled = tools_name(app), by_hand.FULL
     read = ["docker", "run", "--rm", "--entrypoint=cat", unsigned, manifest.IN_IMAGE]
-    options = [f"--insecure={option}" for option in sorted(gsc.admitted)]
-    options += ["--edmm"] if gsc.edmm else []
+    options = [f"--insecure={option}" for option in sorted(settings.gsc.admitted)]
+    options += ["--edmm"] if settings.gsc.edmm else []
     settle = ["python", "-m", "workflow.gsc.manifest", role, mode.name, *options]
-    made, settled = folder / "made.manifest", folder / "entrypoint.manifest"
-    dockerfile = settled_dockerfile(unsigned, "app")
+    made, place = folder / "made.manifest", {"PYTHONPATH": str(PROJECT)}
+    dockerfile = settled_dockerfile(whole, "app")
     return [
         shell_line(["mkdir", "-p", folder]),
         shell_line(read, stdout=made),
-        shell_line(settle, environment={"PYTHONPATH": str(PROJECT)}, stdin=made, stdout=settled),
+        shell_line(settle, environment=place, stdin=made, stdout=folder / settled),
+        *(by_hand.pack_lines(settings, mode, role, app, folder) if is_packed else []),
         shell_line(["printf", "%s", dockerfile], stdout=folder / "Dockerfile"),
-        f"docker build {labels} {shell_line(['-t', unsigned, folder])}",
+        f"docker build {labels} {shell_line(['-t', whole, folder])}",
+        *(by_hand.shrink_lines(settings, role, app, folder, labels) if is_packed else []),
     ]
 
 
@@ -142,13 +153,13 @@ def _make_unsigned(settings: Settings, mode: Mode, role: str, app: Image) -> Non
     image = image_name(settings, role)
     name = mode.app_name(image)
     unsigned = unsigned_name(name)
-    for taken in (name, signed_name(name), unsigned):
+    for taken in (name, signed_name(name), unsigned, tools_name(name)):
         if taken != image:
             daemon.refuse_foreign(taken)
     if name != image:
         daemon.tag(image, name)
     # GSC keeps an old signed image with status 0, and takes an old unsigned one for a new one.
-    for old in (signed_name(name), unsigned):
+    for old in (signed_name(name), unsigned, tools_name(name)):
         daemon.remove_image(old)
     user_manifest = manifest.user_manifest(settings.gsc, role)
     command = commands.build_command(settings.gsc, name, user_manifest, mode)
@@ -186,6 +197,10 @@ def _settle(settings: Settings, mode: Mode, role: str, app_id: str) -> None:
     threads = int(made.environment.get(f"{role.upper()}_THREADS", "1"))
     gsc = settings.gsc
     settled = manifest.settle(raw, mode=mode, threads=threads, insecure=gsc.admitted, edmm=gsc.edmm)
+    is_packed, whole = runtime_pack.is_wanted(settings.gsc, settled), unsigned
+    if is_packed:
+        whole = tools_name(name)
+        settled = runtime_pack.packed_manifest(settings, unsigned, whole, settled, role)
     insecure = lint.refuse_insecure(lint.lint(settled, mode), mode, settings.gsc.admitted)
     if made.environment.get(EXPORT_VARIABLE) == "1":
         insecure = sorted([*insecure, "export-net"])
@@ -194,15 +209,16 @@ def _settle(settings: Settings, mode: Mode, role: str, app_id: str) -> None:
         note(f"{unsigned}: insecure option {option}, {reason or 'as asked for'}")
     before, after = len(raw["sgx"].get("trusted_files", [])), len(settled["sgx"]["trusted_files"])
     note(f"{unsigned}: {after} trusted files of the {before} that GSC listed")
+    labels = settled_labels(settings.gsc, role, mode, insecure, app_id)
     text = manifest.dumps(settled)
-    write_atomically(SETTLED / name.replace(":", "-") / "entrypoint.manifest", text)
-    dockerfile = settled_dockerfile(unsigned, made.user or "root")
-    daemon.build_files(
-        {"entrypoint.manifest": text, "Dockerfile": dockerfile.encode()},
-        tag=unsigned,
-        labels=settled_labels(settings.gsc, role, mode, insecure, app_id),
-        on_line=lambda line: None,
-    )
+    for file, content in (("made", manifest.dumps(raw)), ("entrypoint", text)):
+        write_atomically(SETTLED / name.replace(":", "-") / f"{file}.manifest", content)
+    dockerfile = settled_dockerfile(whole, made.user or "root").encode()
+    files = {"entrypoint.manifest": text, "Dockerfile": dockerfile}
+    daemon.build_files(files, tag=whole, labels=labels, on_line=lambda line: None)
+    if is_packed:
+        shrink(whole, unsigned, labels)
+        runtime_pack.try_out(settings, unsigned, settled, role)
 
 
 def _marks(gsc: GscSettings, mode: Mode, torch: str | None) -> list[str]:

@@ -49,9 +49,14 @@ def user_manifest(gsc: GscSettings, role: str) -> Path:
     return MANIFESTS / dialect(gsc).manifests / USER_MANIFESTS[role]
 
 
+def exercise(role: str) -> Path:
+    """Return the program that runs a job in every way in which it will be run."""
+    return MANIFESTS / "exercises" / f"{role}.py"
+
+
 def sources_digest(gsc: GscSettings, role: str, mode: Mode, insecure: Sequence[str]) -> str:
     """Return the SHA-256 of all that decides the settled manifest but the image itself."""
-    ours = (FINISH, overlay(mode)) if dialect(gsc).is_settled else ()
+    ours = (FINISH, overlay(mode), exercise(role)) if dialect(gsc).is_settled else ()
     digest = hashlib.sha256()
     for path in (user_manifest(gsc, role), *ours):
         digest.update(path.read_bytes() + b"\0")
@@ -59,6 +64,11 @@ def sources_digest(gsc: GscSettings, role: str, mode: Mode, insecure: Sequence[s
     if gsc.edmm:
         digest.update(b"\0edmm")
     return digest.hexdigest()
+
+
+def always_trusted() -> tuple[str, ...]:
+    """Return how the paths begin that are trusted though no trace shows them."""
+    return tuple(parse(FINISH.read_bytes(), str(FINISH))["trusted_files"]["always"])
 
 
 def parse(text: bytes, name: str) -> Manifest:
@@ -89,6 +99,7 @@ def settle(
     """
     finish = parse(FINISH.read_bytes(), str(FINISH))
     rules = finish.pop("trusted_files")
+    del rules["always"]
     settled = merge(merge(made, finish), parse(overlay(mode).read_bytes(), str(overlay(mode))))
     settled = merge(settled, {"loader": {"env": {"OMP_NUM_THREADS": str(threads)}}})
     sgx = settled["sgx"]
@@ -100,7 +111,7 @@ def settle(
     if "allow-all-but-log" in insecure:
         sgx["file_check_policy"] = ANY_FILE
     trusted = sgx.get("trusted_files", [])
-    if sgx.get("file_check_policy") == ANY_FILE:
+    if lets_any_file(settled):
         # Every file that is opened would be a warning.
         settled["loader"]["log_level"] = "error"
         sgx["trusted_files"] = arguments_alone(trusted, settled["loader"])
@@ -115,6 +126,12 @@ def settle(
     if weak := sorted({finding.option for finding in lint.lint(settled, mode)}):
         settled["loader"]["env"][INSECURE_VARIABLE] = ",".join(weak)
     return settled
+
+
+def lets_any_file(settled: Mapping[str, Any]) -> bool:
+    """Tell whether Gramine takes any file as it is."""
+    policy = settled["sgx"].get("file_check_policy")
+    return bool(policy == ANY_FILE)
 
 
 def merge(base: Mapping[str, Any], more: Mapping[str, Any]) -> Manifest:

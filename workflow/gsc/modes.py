@@ -61,3 +61,8 @@ def unsigned_name(app: str) -> str:
 def signed_name(app: str) -> str:
     """Return GSC's name for the signed image."""
     return f"gsc-{app}"
+
+
+def tools_name(app: str) -> str:
+    """Return our name for the image with Gramine's signer, where the unsigned one is smaller."""
+    return f"gsc-{app}-tools"

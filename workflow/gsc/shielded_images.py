@@ -22,6 +22,8 @@ MANIFEST_LABEL = LABEL + "manifest"
 APP_LABEL = LABEL + "app"
 """What a settled image says of itself: its mode, the insecure options in it, the digest of its
 manifest's sources, the id of the image that it was made from."""
+TOOLS_LABEL = LABEL + "tools"
+"""And where it was made smaller, the image that has the signer."""
 
 
 def current_unsigned(settings: Settings, role: str, mode: Mode) -> Image:

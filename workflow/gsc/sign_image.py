@@ -16,12 +16,12 @@ from workflow.core.console import note
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import GscSettings, Settings
 from workflow.core.shell_lines import shell_line
-from workflow.gsc import manifest, sign_image
+from workflow.gsc import manifest, runtime_pack, sign_image
 from workflow.gsc.commands import dialect, sign_command
 from workflow.gsc.failures import failure
 from workflow.gsc.graminize import FIND_PYTHON, SETTLED
-from workflow.gsc.modes import Mode, signed_name, unsigned_name
-from workflow.gsc.shielded_images import MODE_LABEL
+from workflow.gsc.modes import Mode, signed_name, tools_name, unsigned_name
+from workflow.gsc.shielded_images import MODE_LABEL, TOOLS_LABEL
 from workflow.gsc.signer_key import ensure_key, key_pem
 from workflow.images.build_spec import ROLES, image_name
 from workflow.images.container_spec import ContainerSpec, docker_run
@@ -61,15 +61,15 @@ def sign(settings: Settings, mode: Mode, roles: Sequence[str] = ROLES) -> None:
         _sign(app, pem)
 
 
-def signer(unsigned: str) -> ContainerSpec:
+def signer(image: str) -> ContainerSpec:
     """Return the container that signs: no network, nothing to write to but memory."""
     return ContainerSpec(
-        unsigned, user="", arguments=("-c", SIGN), entrypoint="/bin/sh", reads_secret=True
+        image, user="", arguments=("-c", SIGN), entrypoint="/bin/sh", reads_secret=True
     )
 
 
-def signature(unsigned: str, pem: bytes) -> dict[str, bytes]:
-    """Sign the image in a container of it; return the files that the signer made.
+def signature(unsigned: str, tools: str, pem: bytes) -> dict[str, bytes]:
+    """Sign the image in a container of the one with the tools; return what the signer made.
 
     Raises: WorkflowError with the signer's own line.
     """
@@ -77,8 +77,8 @@ def signature(unsigned: str, pem: bytes) -> dict[str, bytes]:
 
     packed: list[str] = []
     said: list[str] = []
-    container_run.remove_left_over(unsigned)
-    container_run.run(signer(unsigned), packed.append, said.append, secret=pem)
+    container_run.remove_left_over(tools)
+    container_run.run(signer(tools), packed.append, said.append, secret=pem)
     try:
         archive = io.BytesIO(base64.b64decode("".join(packed)))
         with tarfile.open(fileobj=archive, mode="r:gz") as tar:
@@ -105,7 +105,8 @@ def sign_lines(gsc: GscSettings, app: str, mode: Mode) -> list[str]:
     phrase = "" if mode.key else gsc.passphrase_file
     passin = [f"-passin=file:{phrase}"] if phrase else []
     opened = shell_line(["openssl", "rsa", "-in", key, *passin])
-    signed = shell_line(docker_run(signer(unsigned)), stdin=opened)
+    whole = tools_name(app) if runtime_pack.is_wanted(gsc) else unsigned
+    signed = shell_line(docker_run(signer(whole)), stdin=opened)
     unpack = shell_line(["tar", "-xz", "-C", folder], stdin=f"{signed} | base64 --decode")
     dockerfile = signed_dockerfile(unsigned, "app")
     return [
@@ -153,13 +154,16 @@ def _sign(name: str, pem: bytes) -> None:
     base = daemon.find_image(unsigned)
     assert base is not None  # noqa: S101 - it was looked for
     daemon.remove_image(signed)
+    tools = base.labels.get(TOOLS_LABEL, unsigned)
+    if daemon.find_image(tools) is None:
+        raise WorkflowError(f"{tools_name(name)}, which signs {unsigned}, is gone; inv gsc-build")
     dockerfile = signed_dockerfile(unsigned, base.user or "root")
-    files = {**signature(unsigned, pem), "Dockerfile": dockerfile.encode()}
+    files = {**signature(unsigned, tools, pem), "Dockerfile": dockerfile.encode()}
     daemon.build_files(files, tag=signed, labels={}, on_line=lambda line: None)
     made = daemon.find_image(signed)
     if made is None or not made.is_one_layer_on(base):
         raise WorkflowError(f"{signed} is not {unsigned} with its signature; run: inv sign")
-    note(f"{signed}: signed, {made.id}")
+    note(f"{signed}: signed, {made.size_bytes / 1e6:.0f} MB, {made.id}")
 
 
 KEY_COPY = "gsc-signer-key.pem"

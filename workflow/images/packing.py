@@ -2,7 +2,7 @@
 
 ``pytorch_common.pack`` has the format and reads it. As a program, ``packing.py FOLDER TARGET``
 packs the folder, hidden names aside, and prints its canonical digest; with ``--names`` it packs the
-files in it that standard input names, each name ended by a line feed.
+files of it that standard input names, a line each: name in the pack, tab, path in the folder.
 """
 
 from __future__ import annotations
@@ -100,10 +100,13 @@ def main() -> None:
     args = parser.parse_args()
     if not args.folder.is_dir():
         parser.error(f"{args.folder}: no such folder")
-    files = folder_files(args.folder)
+    files: Iterable[tuple[str, Path]]
     if args.names:
-        names = sys.stdin.buffer.read().decode(*UTF8).split("\n")
-        files = ((name, args.folder / name) for name in names if name)
+        lines = sys.stdin.buffer.read().decode(*UTF8).split("\n")  # whatever the locale is
+        named = (line.split("\t") for line in lines if line)
+        files = ((name, args.folder / path) for name, path in named)
+    else:
+        files = folder_files(args.folder)
     with args.target.open("wb") as file:
         print(write_pack(files, file))  # noqa: T201
 

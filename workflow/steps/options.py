@@ -98,12 +98,19 @@ KEY = Option(
     "RSA key for SGX, 3072 bits, exponent 3 (default: ~/.config/gramine/enclave-key.pem, which is "
     "made if missing)",
 )
+FULL_LIST = Option(
+    "full_list",
+    "gsc.full_list",
+    "have Gramine trust every file that the scripts can come across: slow, but needs less memory",
+    is_flag=True,
+)
 EDMM = Option(
     "edmm",
     "gsc.edmm",
     "add an enclave's memory as it is needed, in place of all at its start; needs SGX2",
     is_flag=True,
 )
+GRAMINIZING = (SHIELD, FULL_LIST, EDMM)
 TRAIN_OUT = Option(
     "out", "train.out", "folder of net.pt, history.json and record.json (default: out/train)"
 )
@@ -197,8 +204,8 @@ TESTS = {
 }
 BENCHED = {
     **JSON,
-    "what": "train, classify, accuracy (against a plain reading of the tutorial), scale, or "
-    "images (every file of --data is read, whatever it is)",
+    "what": "train, classify, accuracy (against a plain reading of the tutorial), scale, start "
+    "(of the images in direct mode), or images (every file of --data is read, whatever it is)",
     "rounds": "how often each is run; for accuracy the seeds, from train.seed on (default: 1)",
     "method": "feature-extract or full (default: both)",
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from workflow.assets import pretrained
 from workflow.backends.classify_job import ClassifyJob
+from workflow.backends.gramine import Direct
 from workflow.backends.native import Native
 from workflow.backends.train_job import TrainJob
 from workflow.core.console import answer, shown
@@ -15,7 +16,7 @@ from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings
 from workflow.core.shell_lines import shell_line
 from workflow.core.step import Look, Step
-from workflow.tools import comparisons, image_bench, seeds
+from workflow.tools import comparisons, image_bench, seeds, start_bench
 from workflow.tools.comparisons import METHODS, Row
 from workflow.tools.measure import BENCHMARKS
 
@@ -28,6 +29,7 @@ KINDS: dict[str, Callable[[Sequence[str], Settings, int], list[Row]]] = {
     "classify": lambda methods, *rest: comparisons.compare_classifying(*rest),
     "accuracy": seeds.compare_accuracy,
     "scale": comparisons.compare_scale,
+    "start": lambda methods, *rest: start_bench.compare_starts(*rest),
     "images": lambda methods, *rest: image_bench.read_images(*rest),
 }
 
@@ -77,6 +79,9 @@ def timed_lines(settings: Settings, what: str, methods: Sequence[str]) -> list[s
     if what == "images":
         command = ["python", str(image_bench.SCRIPT), *image_bench.arguments(settings)]
         return [f"time {shell_line(command, environment={'PYTHONPATH': str(PROJECT)})}"]
+    if what == "start":
+        jobs = (TrainJob(settings), ClassifyJob(settings, (shown(settings.data.dir / "val"),)))
+        return [f"time {line}" for job in jobs for line in Direct().shell(job)]
     if what == "classify":
         image = settings.data.dir / "val"
         yard = shell_line(["python", BENCHMARKS / "single_image.py", settings.infer.net, image])
