@@ -33,6 +33,7 @@ from workflow.tools.doctor import doctor as examine
 from workflow.tools.environment import Lock
 from workflow.tools.gsc_setup import GscSetup
 from workflow.tools.report import Report
+from workflow.tools.reproduce import Reproduce
 from workflow.tools.size import Size
 
 
@@ -63,7 +64,7 @@ def build(settings, image="all"):
     return Build(settings, roles(image))
 
 
-@task(*options.GRAMINIZING, help={**options.ROLE, **options.INSECURE}, iterable=["insecure"])
+@task(*options.GSC_BUILD, help=options.INSECURE, iterable=["insecure"])
 def gsc_build(settings, insecure, image="all", insecure_args=False):
     """4. Make the images shielded ones with GSC and settle their manifests."""
     admitted = given("insecure", [*insecure, "insecure-args" if insecure_args else None])
@@ -158,14 +159,16 @@ def collateral(settings, place=None, to=None):
     return Collateral(settings, text("place", place), text("to", to))
 
 
-@task(
-    options.TRAINED,
-    options.ANSWERS,
-    help={"to": "the file (default: out/evidence.tar)", "net": "put net.pt in too"},
-)
+@task(options.TRAINED, options.ANSWERS, help=options.EVIDENCE_PACK)
 def evidence_pack(settings, to=None, net=False):
     """Put the evidence of a run into one file to send: out/evidence.tar."""
     return EvidencePack(settings, text("to", to), net)
+
+
+@task(*options.REPRODUCED, help=options.REPRODUCE)
+def reproduce(settings, image="all", write=False):
+    """Build the images again from nothing, and compare the enclaves with the lock."""
+    return Reproduce(settings, roles(image), write)
 
 
 @task(options.GRAMINE_IMAGE)
@@ -231,8 +234,8 @@ def lock(settings, upgrade=False):
 ns = Collection(
     *(download_model, fetch_hymenoptera, build, gsc_build, sign, info),
     *(train, copy_net, classify, clean_result, all_steps),
-    *(demo, verify, collateral, evidence_pack, gsc_setup, report, bench, size),
-    *(doctor, clean, lint, test, lock),
+    *(demo, verify, collateral, evidence_pack, reproduce, gsc_setup),
+    *(report, bench, size, doctor, clean, lint, test, lock),
 )
 
 config_files.sections()  # a plain `invoke` reads them next, and a damaged one is a traceback there

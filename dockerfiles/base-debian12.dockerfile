@@ -2,12 +2,15 @@
 # trusted files than the distribution's own packages. `inv build --wheels DIR` takes them from a folder.
 # Debian's 12-slim of 2026-08-24, by digest; `image.os` names another.
 ARG OS=debian:12-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
+# The moment of snapshot.debian.org whose packages are taken; empty takes the sources that the image
+# itself has. `inv build` leaves it empty where `image.os` names another image.
+ARG SNAPSHOT=20260824T000000Z
 ARG TORCH_VERSION=2.13.0+cpu
 FROM ${OS} AS wheels
 
-RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates python3 python3-pip
+ARG SNAPSHOT
+COPY dockerfiles/apt.sh /tmp/
+RUN sh /tmp/apt.sh "${SNAPSHOT}" ca-certificates python3 python3-pip
 # The folder wheels/ is in the context where --wheels is given; without it the index serves.
 COPY dockerfiles/requirements.lock wheels* /wheels/
 ARG PIP_OPTIONS="--extra-index-url=https://download.pytorch.org/whl/cpu"
@@ -16,10 +19,9 @@ RUN python3 -m pip install --no-cache-dir --no-deps --require-hashes --only-bina
     && rm -rf /python/bin /python/share
 
 FROM ${OS} AS full
-RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        libstdc++6 python3 \
-    && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/*
+ARG SNAPSHOT
+COPY dockerfiles/apt.sh /tmp/
+RUN sh /tmp/apt.sh "${SNAPSHOT}" libstdc++6 python3
 COPY --from=wheels /python /usr/local/lib/python3.11/dist-packages
 
 COPY dockerfiles/slim.sh pytorch_common/architectures.py /tmp/

@@ -10,7 +10,7 @@ COPY pytorch_infer/*.py /app/pytorch_infer/
 # Inside Gramine every host file has the modification time 0, so Python would compile anew each time.
 USER root
 RUN find /app ! -perm -444 -exec chmod a+rX {} + \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /app \
+    && PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash /app \
     && mkdir -p /out /handover /checkpoints /in && chown app:app /out /handover /checkpoints
 USER app
 

@@ -15,7 +15,7 @@ COPY pytorch_train/data.tar /app/pytorch_train/data.tar
 # Inside Gramine every host file has the modification time 0, so Python would compile anew each time.
 USER root
 RUN find /app ! -perm -444 -exec chmod a+rX {} + \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /app \
+    && PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash /app \
     && mkdir -p /out /handover /checkpoints && chown app:app /out /handover /checkpoints
 USER app
 

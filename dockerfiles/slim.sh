@@ -17,9 +17,11 @@ for folder in "$@"; do
     find "$folder" -type f \( -name '*.pyi' -o -name '*.a' -o -name '*.h' -o -name '*.cpp' \) -delete
     find "$folder" -depth -type d -name __pycache__ -exec rm -rf {} +
     # Inside Gramine every host file has the modification time 0: compiled files hold by content.
-    # -B -f: what compileall itself imports would be compiled before, with a time.
-    python3 -B -m compileall -q -f --invalidation-mode unchecked-hash "$folder" || true
+    # -B -f: what compileall itself imports would be compiled before, with a time. The seed: before
+    # Python 3.11 the order of a set's constants in a compiled file goes by it.
+    PYTHONHASHSEED=0 python3 -B -m compileall -q -f --invalidation-mode unchecked-hash "$folder" || true
 done
 
-useradd --uid 10001 --user-group --no-create-home --home-dir /app --shell /usr/sbin/nologin app
+# The date of a new password would stand in /etc/shadow.
+SOURCE_DATE_EPOCH=0 useradd --uid 10001 --user-group --no-create-home --home-dir /app --shell /usr/sbin/nologin app
 mkdir -p /app

@@ -50,7 +50,15 @@ def test_paths_start_from_the_project_but_those_of_flags_from_the_caller(
 NAMES = [f"{section}.{key}" for section, keys in configuration.defaults().items() for key in keys]
 WORDS = {
     *("model.arch", "train.method", "machine.backend", "image.train", "image.infer", "image.base"),
-    *("image.os", "gsc.commit", "gsc.dialect", "gsc.distro", "gsc.gramine_image", "gsc.insecure"),
+    *(
+        "image.os",
+        "image.snapshot",
+        "gsc.commit",
+        "gsc.dialect",
+        "gsc.distro",
+        "gsc.gramine_image",
+        "gsc.insecure",
+    ),
     *("evidence.collateral_service", "evidence.mrenclave", "evidence.mrsigner"),
     *("evidence.accept_tcb", "evidence.advisories"),
 }

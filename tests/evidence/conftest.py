@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from workflow.evidence import accepted
+from workflow.evidence import lock
 
 
 @pytest.fixture(autouse=True)
 def no_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Have no lock where the project's own would be."""
-    monkeypatch.setattr(accepted, "LOCK", tmp_path / "no.lock")
+    monkeypatch.setattr(lock, "LOCK", tmp_path / "no.lock")

@@ -36,7 +36,7 @@ def test_the_lock_is_by_role(tmp_path: Path) -> None:
         ('schema = "enclave-finetune/measurement/1"\nenclave = []', "no enclave of the role"),
         ('schema = "enclave-finetune/measurement/1"\n[[enclave]]\nrole = "train"', "is missing"),
         ("x = " + "[" * 60_000, "not TOML"),
-        ("#" * 70_000, "at most 65536 bytes"),
+        ("#" * 1_100_000, "at most 1048576 bytes"),
     ],
 )
 def test_a_damaged_lock_is_one_line(text: str, error: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.evidence.judging import BOTH, failures, judged
 from tests.evidence.made_up_run import Run
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PathText
-from workflow.evidence import accepted, pack, reading, summary
+from workflow.evidence import accepted, lock, pack, reading, summary
 
 ENDLESS_BYTES = 1 << 36
 """Of a file with a hole: nothing of it is on the disk."""
@@ -49,7 +49,7 @@ def test_so_has_a_line_of_proofs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "most"),
-    [("lock", accepted.LOCK_MOST_BYTES), ("ppids", accepted.PPIDS_MOST_BYTES)],
+    [("lock", lock.MOST_BYTES), ("ppids", accepted.PPIDS_MOST_BYTES)],
 )
 def test_so_have_the_files_of_what_is_accepted(setting: str, most: int, tmp_path: Path) -> None:
     chosen = replace(BOTH, **{setting: PathText(endless(tmp_path / setting))})

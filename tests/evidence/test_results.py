@@ -12,7 +12,7 @@ from tests.evidence.bad_samples import edit, flip, swap_lines
 from tests.evidence.judging import failures, judged, names
 from tests.evidence.made_up_run import RESULTS, Run
 from workflow.core.settings import EvidenceSettings
-from workflow.evidence import accepted
+from workflow.evidence import lock
 
 
 def test_results_lead_on_to_the_networks_provenance(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_answers_of_a_network_that_nothing_proves_are_called_that(tmp_path: Path
     answered = Run(tmp_path / "infer", key="second").classify()
     verdict = judged(answered, network=trained)
     assert "there is no quote to hold it against" in failures(verdict)["network's origin"]
-    accepted.LOCK.write_text(
+    lock.LOCK.write_text(
         'schema = "enclave-finetune/measurement/1"\n'
         f'[[enclave]]\nrole = "infer"\nmrenclave = "{chain.MRENCLAVE}"\n'
     )

@@ -172,6 +172,7 @@ def main() -> None:
             command.add_argument(word)
         command.add_argument("--insecure-args", action="store_true")
         command.add_argument("--rm", action="store_true")
+        command.add_argument("--no-cache", action="store_true")
     args = parser.parse_args()
     client = docker.from_env()
     args.run(args, client)

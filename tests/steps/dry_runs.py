@@ -26,6 +26,7 @@ TASKS: dict[str, list[str]] = {
     "verify": [],
     "collateral": ["--service=https://pccs.example"],
     "evidence-pack": [],
+    "reproduce": [],
     "bench": [],
     "size": [],
     "lock": [],

@@ -34,7 +34,7 @@ USES: dict[str, list[str]] = {
     "machine.provision_device": ["train --backend=sgx", "classify --image=x --backend=sgx"],
     "machine.aesm_socket": ["train --backend=sgx", "classify --image=x --backend=sgx"],
     "machine.seccomp": ["train --backend=direct", "classify --image=x --backend=direct"],
-    "image.wheels": ["build"],
+    "image.wheels": ["build", "reproduce"],
     "gsc.dir": ["gsc-setup", "gsc-build --backend=sgx", "info --backend=sgx"],
     "gsc.key": ["sign --backend=sgx"],
     "gsc.passphrase_file": [],  # a secret's place; see the next test

@@ -112,7 +112,7 @@ def test_results_must_agree() -> None:
             "speed",
             1,
             "",
-            "what: expected one of train, classify, accuracy, scale, images, got speed",
+            "what: expected one of train, classify, accuracy, scale, start, images, got speed",
         ),
         ("train", 0, "", "rounds: expected 1 or more, got 0"),
         ("train", 1, "scratch", "method: expected one of feature-extract, full, got scratch"),

@@ -29,6 +29,7 @@ from workflow.core.values import (
     PathText,
     Source,
     check_image_name,
+    check_snapshot,
     one_of,
 )
 
@@ -133,6 +134,9 @@ class ImageSettings:
     """Base dockerfile, one of BASES."""
     os: str = ""
     """Image of the operating system under the base; empty takes the one in the dockerfile."""
+    snapshot: str = ""
+    """Moment of snapshot.debian.org whose packages are taken, or none; empty takes the dockerfile's
+    with the system that it pins, and none with another ``os``."""
     wheels: PathText = NONE
     """Folder of wheels to install torch from, for a network that is closed."""
 
@@ -200,6 +204,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         one_of("image.base", self.image.base, BASES)
+        check_snapshot("image.snapshot", self.image.snapshot)
         one_of("gsc.dialect", self.gsc.dialect, (GRAMINE, GRAPHENE))
         if not re.fullmatch(r"(?:[0-9a-f]{7,40}(?:-dirty)?|unknown)?", self.gsc.commit):
             raise WorkflowError(f"gsc.commit: expected a commit's hash, got {self.gsc.commit!r}")

@@ -15,6 +15,9 @@ PYPI = "pypi"
 AUTO = "auto"
 BASES = ("debian12", "debian12-apt", "ubuntu18.04")
 """What the images stand on: a base dockerfile each."""
+DEBIANS = ("debian12", "debian12-apt")
+"""Those that are of Debian's packages, of one moment of snapshot.debian.org."""
+NO_SNAPSHOT = "none"
 INSECURE_OPTIONS = (
     "insecure-args",
     "allow-all-but-log",
@@ -90,6 +93,17 @@ def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     """
     if value not in known:
         raise WorkflowError(f"{name}: expected one of {', '.join(known)}, got {value}")
+
+
+def check_snapshot(name: str, value: str) -> None:
+    """Refuse what is no moment of snapshot.debian.org.
+
+    Raises: WorkflowError with the setting's name.
+    """
+    if not re.fullmatch(rf"(?:\d{{8}}T\d{{6}}Z|{NO_SNAPSHOT})?", value, re.ASCII):
+        raise WorkflowError(
+            f"{name}: expected a moment as 20260824T000000Z, or {NO_SNAPSHOT}, got {value!r}"
+        )
 
 
 def check_image_name(name: str, value: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from workflow.core.errors import WorkflowError
-from workflow.core.settings import PROJECT
 from workflow.core.values import EvidenceSettings
+from workflow.evidence.lock import lock_path, read_entries
 from workflow.evidence.policy import (
     Advisories,
     AllOf,
@@ -23,14 +23,9 @@ from workflow.evidence.policy import (
     Signer,
 )
 from workflow.evidence.quotes import FEATURES, STATUSES
-from workflow.evidence.reading import KIB, MIB, members, read_file, shown_value
+from workflow.evidence.reading import MIB, read_file, shown_value
 
-LOCK = PROJECT / "manifests" / "measurement.lock"
-LOCK_SCHEMA = "enclave-finetune/measurement/1"
-LOCK_MOST_BYTES = 64 * KIB
 PPIDS_MOST_BYTES = MIB
-ROLES = ("train", "infer")
-_LOCKED = ("mrenclave", "mrsigner", "isv_prod_id", "isv_svn")
 _MOST_U16 = 0xFFFF
 
 
@@ -75,32 +70,17 @@ def accepted_tcb(chosen: EvidenceSettings) -> list[str]:
     return words
 
 
-def lock_path(chosen: EvidenceSettings) -> Path | None:
-    """Return the lock that is named, or the project's own where it has one."""
-    if chosen.lock:
-        return Path(chosen.lock)
-    return LOCK if LOCK.is_file() else None
-
-
 def locked(path: Path, role: str) -> Policy:
     """Return the policy that accepts one of the lock's enclaves of this role.
 
     Raises: WorkflowError where the lock cannot be read, or has no enclave of this role.
     """
-    content = _toml(read_file(path, LOCK_MOST_BYTES), str(path))
-    lock = members(content, str(path), ("schema", "enclave"))
-    if lock["schema"] != LOCK_SCHEMA:
-        raise WorkflowError(f"{path}: expected schema {LOCK_SCHEMA}")
-    if not isinstance(lock["enclave"], list):
-        raise WorkflowError(f"{path}: expected a list of [[enclave]]")
-    found = []
-    for number, entry in enumerate(lock["enclave"], start=1):
-        what = f"{path}: enclave {number}"
-        names = members(entry, what, ("role", "mrenclave"), optional=_LOCKED)
-        if names["role"] not in ROLES:
-            raise WorkflowError(f"{what}: role: expected train or infer")
-        if names["role"] == role:
-            found.append(AllOf(list(_entry(names, what))))
+    entries = enumerate(read_entries(path)[0], start=1)
+    found: list[Policy] = [
+        AllOf(list(_entry(entry, f"{path}: enclave {number}")))
+        for number, entry in entries
+        if entry["role"] == role
+    ]
     if not found:
         raise WorkflowError(f"{path}: no enclave of the role {role}")
     return AnyOf(found, name="enclave of the lock")
@@ -158,12 +138,3 @@ def _u16(value: Any, what: str) -> int:
 
 def _words(text: str) -> list[str]:
     return [word for word in re.split(r"[,\s]+", text) if word]
-
-
-def _toml(data: bytes, what: str) -> Any:
-    import tomli
-
-    try:
-        return tomli.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise WorkflowError(f"{what}: not TOML: {shown_value(str(error))}") from error

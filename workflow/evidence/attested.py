@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workflow.core.errors import WorkflowError
 from workflow.core.values import EvidenceSettings
-from workflow.evidence import accepted, quotes
+from workflow.evidence import accepted, lock, quotes
 from workflow.evidence.builder import Builder
 from workflow.evidence.claims import Claim, RunKey, report_data
 from workflow.evidence.collateral import read_collateral
@@ -128,11 +128,9 @@ def _leave_out(request: Request, verdict: Verdict, genuine: Genuine | None) -> N
     )
     verdict.leave_out(
         "source of MRENCLAVE",
-        "that it measures the source which you read: build it yourself and compare",
+        "that it measures the source which you read: inv reproduce",
     )
-    if request.chosen.mrsigner and not (
-        request.chosen.mrenclave or accepted.lock_path(request.chosen)
-    ):
+    if request.chosen.mrsigner and not (request.chosen.mrenclave or lock.lock_path(request.chosen)):
         verdict.leave_out(
             "MRENCLAVE", "any program of the accepted signer passes: give --mrenclave"
         )

@@ -103,14 +103,17 @@ SECCOMP_URL = (
 SECCOMP_SHA256 = "099ac043ffcd4368a63c0f440c8f880bd0da7e944a3a007b41d76522ff4910cc"
 
 
-def build_command(gsc: GscSettings, app: str, manifest: Path, mode: Mode) -> list[str]:
+def build_command(
+    gsc: GscSettings, app: str, manifest: Path, mode: Mode, *, no_cache: bool = False
+) -> list[str]:
     """Return the command that graminizes the image; it runs in the checkout.
 
     With ``--rm``, without which the daemon keeps a stopped container of every step.
     """
     insecure = ["--insecure-args"] if "insecure-args" in gsc.admitted else []
     flags = () if mode.is_protected else dialect(gsc).unprotected_flags
-    return ["./gsc", "build", *insecure, "--rm", *flags, app, str(manifest)]
+    anew = ["--no-cache"] if no_cache else []
+    return ["./gsc", "build", *insecure, "--rm", *anew, *flags, app, str(manifest)]
 
 
 def sign_command(app: str, key: Path) -> list[str]:

@@ -33,8 +33,10 @@ SETTLED = PROJECT / "out" / "gsc"
 FIND_PYTHON = "find /gramine/meson_build_output/lib -type d -name site-packages"
 
 
-def graminize(settings: Settings, mode: Mode, role: str) -> None:
+def graminize(settings: Settings, mode: Mode, role: str, *, no_cache: bool = False) -> None:
     """Graminize the role's image and settle its manifest; what was there before is removed first.
+
+    ``no_cache`` takes no layer of a build before.
 
     Raises: WorkflowError where GSC fails, or the manifest has an insecure option not asked for.
     """
@@ -47,7 +49,7 @@ def graminize(settings: Settings, mode: Mode, role: str) -> None:
     if app is None:
         raise WorkflowError(f"no image {image} here; run: inv build --image {role}")
     check_torch(settings, mode, app.environment.get(TORCH_VARIABLE))
-    _make_unsigned(settings, mode, role, app)
+    _make_unsigned(settings, mode, role, app, no_cache=no_cache)
     if dialect(settings.gsc).is_settled:
         _settle(settings, mode, role, app.id)
     else:
@@ -81,7 +83,9 @@ def warn_of_epc(gsc: GscSettings, role: str) -> None:
         note(f"this machine's EPC is {line}; inv size proposes a size")
 
 
-def graminize_lines(settings: Settings, mode: Mode, role: str) -> list[str]:
+def graminize_lines(
+    settings: Settings, mode: Mode, role: str, *, no_cache: bool = False
+) -> list[str]:
     """Return the shell commands that graminize an image and settle its manifest by hand."""
     image = image_name(settings, role)
     app = mode.app_name(image)
@@ -91,7 +95,7 @@ def graminize_lines(settings: Settings, mode: Mode, role: str) -> list[str]:
     facts = settled_labels(settings.gsc, role, mode, marks, app_id)
     labels = " ".join(f"--label={label}={value}" for label, value in facts.items())
     user_manifest = manifest.user_manifest(settings.gsc, role)
-    command = commands.build_command(settings.gsc, app, user_manifest, mode)
+    command = commands.build_command(settings.gsc, app, user_manifest, mode, no_cache=no_cache)
     made_by_gsc = [
         *([] if app == image else [shell_line(["docker", "tag", image, app])]),
         shell_line(["docker", "rmi", "--force", signed_name(app), unsigned, tools_name(app)]),
@@ -146,7 +150,9 @@ def _settle_lines(settings: Settings, mode: Mode, role: str, app: str, labels: s
     ]
 
 
-def _make_unsigned(settings: Settings, mode: Mode, role: str, app: Image) -> None:
+def _make_unsigned(
+    settings: Settings, mode: Mode, role: str, app: Image, *, no_cache: bool
+) -> None:
     """Have GSC make the unsigned image anew."""
     from workflow.images import daemon
 
@@ -162,7 +168,7 @@ def _make_unsigned(settings: Settings, mode: Mode, role: str, app: Image) -> Non
     for old in (signed_name(name), unsigned, tools_name(name)):
         daemon.remove_image(old)
     user_manifest = manifest.user_manifest(settings.gsc, role)
-    command = commands.build_command(settings.gsc, name, user_manifest, mode)
+    command = commands.build_command(settings.gsc, name, user_manifest, mode, no_cache=no_cache)
     lines = run_gsc(command, settings.gsc, f"gsc build {name}")
     made = daemon.find_image(unsigned)
     if made is None or not made.is_built_on(app):

@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytorch_common.contract import RUNTIME_DIR, RUNTIME_PACK, RUNTIME_VARIABLE
@@ -187,13 +188,18 @@ def with_runtime(
     return {**manifest, "sgx": sgx, "loader": loader, "fs": fs}
 
 
+def index_file(unsigned: str) -> Path:
+    """Return where it is written down what is in the pack of an image."""
+    name = unsigned.replace("/", "_").replace(":", "-")
+    return MEASUREMENTS / f"{name}.files"
+
+
 def save_index(unsigned: str, index: str) -> None:
     """Write down what is in the pack, beside the measurement, and in what it differs from the last.
 
     A line a file: its SHA-256, its size in bytes, and its name.
     """
-    stem = MEASUREMENTS / unsigned.replace("/", "_").replace(":", "-")
-    path = stem.with_name(f"{stem.name}.files")
+    path = index_file(unsigned)
     new = [f"{sha256} {size:>9} {name}" for sha256, size, name in _rows(index)]
     old = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
     changes = [

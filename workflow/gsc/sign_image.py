@@ -29,6 +29,12 @@ from workflow.images.container_spec import ContainerSpec, docker_run
 SIGNATURE = ("entrypoint.sig", "entrypoint.manifest.sgx")
 """What signing adds to /gramine/app_files. Source: GSC, Dockerfile.common.sign.template."""
 
+MRENCLAVE = slice(960, 992)
+PRODUCT = slice(1024, 1026)
+SVN = slice(1026, 1028)
+SIGSTRUCT_BYTES = 1808
+"""What the first of them is, and where in it. Source: Intel SDM, volume 3D, "SIGSTRUCT"."""
+
 SIGN = (
     f'export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$({FIND_PYTHON})"; '
     f"sed /^-----END/q | gramine-sgx-sign --key - --manifest {manifest.IN_IMAGE} "
@@ -115,6 +121,15 @@ def sign_lines(gsc: GscSettings, app: str, mode: Mode) -> list[str]:
         shell_line(["printf", "%s", dockerfile], stdout=folder / "Dockerfile"),
         shell_line(["docker", "build", "-t", signed_name(app), folder]),
     ]
+
+
+def measure_line(unsigned: str) -> str:
+    """Return the shell command that prints an image's MRENCLAVE, by a key that nobody keeps."""
+    key = shell_line(["openssl", "genrsa", "-3", "3072"])
+    signed = shell_line(docker_run(signer(unsigned)), stdin=key)
+    unpack = f"{signed} | base64 --decode | tar -xzO {SIGNATURE[0]}"
+    start, length = MRENCLAVE.start, MRENCLAVE.stop - MRENCLAVE.start
+    return f"{unpack} | od -An -v -tx1 -j{start} -N{length} | tr -d ' \\n'"
 
 
 def key_lines(gsc: GscSettings, mode: Mode) -> list[str]:

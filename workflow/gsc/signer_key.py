@@ -61,6 +61,12 @@ def ensure_key(path: Path, *, is_named: bool = False, for_trying: bool = False) 
     return path
 
 
+def throwaway_pem() -> bytes:
+    """Return a new key that is written nowhere: to measure takes a signer, but not whose it is."""
+    key = rsa.generate_private_key(public_exponent=KEY_EXPONENT, key_size=KEY_BITS)
+    return _plain_pem(key)
+
+
 def missing_message(path: Path) -> str:
     """Return the line for a key that a person named and that is not there."""
     return (
@@ -91,11 +97,7 @@ def open_key(path: Path, ask: AskPassphrase) -> bytes:
         key = _load_encrypted(data, path, ask())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise WorkflowError(f"{path} is no private key in PEM; {_MAKE}") from error
-    return _checked(key, path).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    return _plain_pem(_checked(key, path))
 
 
 def check_key(checkout: GscSettings, key: Path) -> None:
@@ -124,6 +126,15 @@ class _AskedForLaterError(Exception):
 
 def _ask_later() -> NoReturn:
     raise _AskedForLaterError
+
+
+def _plain_pem(key: rsa.RSAPrivateKey) -> bytes:
+    """Return the key as Gramine's signer takes it."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 def _checked(key: object, path: Path) -> rsa.RSAPrivateKey:

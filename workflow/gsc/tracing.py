@@ -161,7 +161,6 @@ def write_inputs(folder: Path, made: Mapping[str, Any], role: str) -> None:
     """Write what the container is given: manifest, exercise, images and their packs, no runtime."""
     from workflow.gsc.exercise_images import SETS, draw_exercise_images  # and Pillow with it
 
-    folder.chmod(0o755)  # the image's user reads it
     inputs = folder / "in"
     inputs.mkdir()
     (folder / "entrypoint.manifest").write_bytes(manifest.dumps(made))
@@ -173,3 +172,5 @@ def write_inputs(folder: Path, made: Mapping[str, Any], role: str) -> None:
             write_pack(folder_files(inputs / name), file)
     with (folder / "empty.tar").open("wb") as file:
         write_pack((), file)
+    for path in (folder, *folder.rglob("*")):  # the image's user reads them, whatever the umask
+        path.chmod(0o755 if path.is_dir() else 0o644)

@@ -20,8 +20,10 @@ _NO_REGISTRY = (
 )
 
 
-def build_image(build: Build) -> None:
-    """Build the image and say what came of it.
+def build_image(build: Build, *, no_cache: bool = False) -> list[str]:
+    """Build the image and say what came of it; return the images that its steps left.
+
+    ``no_cache`` takes no layer of a build before.
 
     Raises: WorkflowError where the daemon reports an error, or a name is taken by a person's.
     """
@@ -42,6 +44,7 @@ def build_image(build: Build) -> None:
                 arguments=build.arguments,
                 labels={CONTEXT_LABEL: sha256},
                 on_line=log,
+                no_cache=no_cache,
             )
         except WorkflowError as error:
             if log.step.startswith("FROM ${OS}"):
@@ -54,12 +57,14 @@ def build_image(build: Build) -> None:
         raise WorkflowError(f"{build.image}: the daemon reported no error, but made no image")
     state = "as before" if before and before.id == after.id else "built"
     note(f"{build.image}: {state}, {after.size_bytes / 1e6:.0f} MB, {after.id}")
+    return log.made
 
 
-def build_lines(build: Build) -> list[str]:
+def build_lines(build: Build, *, no_cache: bool = False) -> list[str]:
     """Return the shell commands that build the image by hand, from the project's folder."""
     arguments = [f"--build-arg={name}={value}" for name, value in build.arguments.items()]
-    command = ["docker", "build", "-t", build.image, "-f", build.dockerfile, *arguments]
+    anew = ["--no-cache"] if no_cache else []
+    command = ["docker", "build", *anew, "-t", build.image, "-f", build.dockerfile, *arguments]
     if not build.elsewhere and not build.packs:
         return [shell_line([*command, "."], cwd=PROJECT)]
     inside = sorted(name for name, path in build.files.items() if path == PROJECT / name)
@@ -111,6 +116,7 @@ def _without_hidden(folder: Path) -> list[str | Path]:
 
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
+_MADE = re.compile(r" ---> ([0-9a-f]{12,64})$")
 
 
 class BuildLog:
@@ -119,11 +125,15 @@ class BuildLog:
     def __init__(self, image: str) -> None:
         self.step = ""
         """The last one that was begun."""
+        self.made: list[str] = []
+        """The images of the steps, but for those that a stage begins from."""
         self._image = image
         self._bar: Any = None
 
     def __call__(self, line: str) -> None:
         """Take one line."""
+        if (image := _MADE.match(line)) and not self.step.upper().startswith("FROM "):
+            self.made.append(image[1])
         if not (found := _STEP.match(line)):
             return
         from tqdm import tqdm

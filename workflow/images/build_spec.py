@@ -22,6 +22,7 @@ from workflow.core.console import shown
 from workflow.core.disk import sha256_file
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, Settings
+from workflow.core.values import DEBIANS, NO_SNAPSHOT
 
 TRAIN = "train"
 INFER = "infer"
@@ -86,6 +87,9 @@ def base_build(settings: Settings) -> Build:
     dockerfile = f"dockerfiles/base-{settings.image.base}.dockerfile"
     names = ["dockerfiles/slim.sh", "pytorch_common/architectures.py", dockerfile]
     arguments = {"OS": settings.image.os} if settings.image.os else {}
+    if settings.image.base in DEBIANS:
+        names.append("dockerfiles/apt.sh")
+        arguments.update(snapshot_argument(settings))
     files = {name: PROJECT / name for name in names}
     if settings.image.base == "debian12":
         files["dockerfiles/requirements.lock"] = LOCK
@@ -95,6 +99,17 @@ def base_build(settings: Settings) -> Build:
     wheels = {"wheels": Path(settings.image.wheels)} if settings.image.wheels else {}
     elsewhere = {name: path for name, path in wheels.items() if path != PROJECT / name}
     return Build(base_name(settings), dockerfile, arguments, files, ("wheels",), elsewhere)
+
+
+def snapshot_argument(settings: Settings) -> dict[str, str]:
+    """Return the build argument that says of which moment Debian's packages are.
+
+    The moment in the dockerfile goes with the image that it pins. Another image's own sources stand
+    unless a moment is set.
+    """
+    if settings.image.snapshot:
+        return {"SNAPSHOT": settings.image.snapshot.removeprefix(NO_SNAPSHOT)}
+    return {"SNAPSHOT": ""} if settings.image.os else {}
 
 
 def base_torch(settings: Settings) -> str:

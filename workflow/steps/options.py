@@ -110,7 +110,7 @@ EDMM = Option(
     "add an enclave's memory as it is needed, in place of all at its start; needs SGX2",
     is_flag=True,
 )
-GRAMINIZING = (SHIELD, FULL_LIST, EDMM)
+GSC_BUILD = (SHIELD, FULL_LIST, EDMM)
 TRAIN_OUT = Option(
     "out", "train.out", "folder of net.pt, history.json and record.json (default: out/train)"
 )
@@ -138,8 +138,14 @@ BENCH = (
     replace(TRAIN_THREADS, also="infer.threads"),
 )
 
+LOCK = Option(
+    "lock",
+    "evidence.lock",
+    "the file of the enclaves that are accepted (default: manifests/measurement.lock)",
+)
 SIZE = (*TRAINING, BACKEND, EDMM, NET)
 
+REPRODUCED = (*TRAINING, *IMAGES, FULL_LIST, EDMM, LOCK)
 ACCEPTANCE = (
     Option("mrenclave", "evidence.mrenclave", "accept these enclaves, with commas between them"),
     Option(
@@ -157,11 +163,7 @@ ACCEPTANCE = (
         "evidence.isv_svn",
         "accept this security version of the enclave, or a later (default: 0)",
     ),
-    Option(
-        "lock",
-        "evidence.lock",
-        "accept the enclaves in this file (default: manifests/measurement.lock)",
-    ),
+    LOCK,
     Option(
         "accept_tcb",
         "evidence.accept_tcb",
@@ -213,8 +215,11 @@ COLLATERAL = {
     "place": "quote, or folder with one (default: out/train)",
     "to": "the file (default: collateral.json beside the quote)",
 }
+EVIDENCE_PACK = {"to": "the file (default: out/evidence.tar)", "net": "put net.pt in too"}
 ROLE = {"image": "train, infer or all (default: all)"}
+REPRODUCE = {**ROLE, "write": "write the lock, in place of comparing with it"}
 INSECURE = {
+    **ROLE,
     "insecure": f"admit an insecure option, once for each: {', '.join(INSECURE_OPTIONS)}",
     "insecure_args": "arguments of docker run reach the script, as in the documentation's call",
 }
