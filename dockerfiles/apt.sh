@@ -14,6 +14,8 @@ if [ -n "$stamp" ]; then
         [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z) ;;
         *) echo "apt.sh: expected a moment as 20260824T000000Z, got $stamp" >&2; exit 1 ;;
     esac
+    hint="apt.sh: not the packages of $stamp; INVOKE_IMAGE_SNAPSHOT=none takes those of today"
+    trap 'test $? -eq 0 || echo "$hint" >&2' EXIT
     rm -rf "$etc/sources.list" "$etc/sources.list.d"
     mkdir -p "$etc/sources.list.d"
     # Debian's signature holds, its date does not: a list of that moment is out of date by now.

@@ -25,6 +25,10 @@ PACKS = {"/app/pytorch_train/data.tar": DATA_SHA256_VARIABLE, RUNTIME_PACK: RUNT
 """Those in images, and the variable with the digest that each is held to. An enclave measures the
 variable, so it need not measure the pack: whatever the host changes in it is noticed."""
 
+PYTHON_FOLDERS = ("/usr/lib/python3", "/usr/local/lib/python3")
+"""How the folders begin that Python imports from: in the pack of an image's runtime they keep their
+paths. All other libraries lie at its top, since the loader looks for them by name."""
+
 INDEX = ".index"
 BLOCK = 512
 """Bytes of a tar header, and what contents are filled up to. Source: POSIX, ustar."""

@@ -23,12 +23,9 @@ from typing import Mapping
 from pytorch_common.contract import ERROR_PREFIX, RUNTIME_DIR, RUNTIME_PACK, RUNTIME_VARIABLE
 from pytorch_common.errors import RunError
 from pytorch_common.files import printable
-from pytorch_common.pack import Pack
+from pytorch_common.pack import PYTHON_FOLDERS, Pack
 
 THREADS = 2
-PYTHON_FOLDERS = ("/usr/lib/python3", "/usr/local/lib/python3")
-"""How the folders begin that Python imports from; below RUNTIME_DIR they have the same names. All
-other libraries lie in RUNTIME_DIR itself, which is in the loader's path."""
 LIBRARY_FOLDERS = ("/lib/", "/usr/lib/", "/usr/local/lib/")
 _NOT_THERE = {errno.ENOENT, errno.EACCES, errno.EPERM}
 
@@ -44,11 +41,21 @@ def unpack(environ: Mapping[str, str]) -> None:
     try:
         pack = Pack(Path(RUNTIME_PACK), digest)
         _unpack_all(pack, Path(RUNTIME_DIR))
-    except (RunError, OSError) as error:
-        sys.exit(f"error: {error}; make the image anew: inv gsc-build, inv sign")
+    except (RunError, OSError, MemoryError) as error:
+        sys.exit(f"{ERROR_PREFIX}{printable(_unpack_problem(error))}")
     if pack.entries:
         _import_from(RUNTIME_DIR)
         sys.excepthook = _say_what_is_missing  # torch is imported before any function is called
+
+
+def _unpack_problem(error: Exception) -> str:
+    """Say in one line why the pack could not be unpacked, and what to do."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return (
+            f"{RUNTIME_PACK} does not fit into the enclave's memory; raise sgx.enclave_size in "
+            "manifests/, or do without: inv gsc-build --full-list"
+        )
+    return f"{error}; make the image anew: inv gsc-build, inv sign"
 
 
 def missing_problem(error: BaseException | None, environ: Mapping[str, str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import subprocess
 import sys
@@ -192,7 +193,9 @@ def test_a_pack_that_leads_out_of_its_folder_is_refused(image: Image) -> None:
     assert not (image.root.parent / "x.py").exists()
 
 
-def test_the_folders_are_those_that_the_task_runner_packs() -> None:
-    from workflow.gsc import runtime_pack
-
-    assert runtime.PYTHON_FOLDERS == runtime_pack.PYTHON_FOLDERS
+def test_a_pack_that_does_not_fit_says_which_setting_helps() -> None:
+    for error in (MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")):
+        said = runtime._unpack_problem(error)
+        assert "raise sgx.enclave_size" in said
+        assert "--full-list" in said
+    assert "inv sign" in runtime._unpack_problem(OSError(errno.ENOENT, "No such file"))

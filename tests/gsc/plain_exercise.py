@@ -7,21 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, SMALL_OS
+from workflow.core.settings import ImageSettings, Settings
 from workflow.gsc import tracing
 from workflow.images import daemon
+from workflow.images.build_run import build_image
+from workflow.images.build_spec import base_build
 
-BASES = ("debian12-apt", "debian12")
+BUILT = "debian12-apt"
+BASES = (BUILT, "debian12")
 CODE = ("pytorch_common", "pytorch_train", "pytorch_infer")
 WEIGHTS = "/weights.pth"
 
 
 def base_image(base: str) -> str:
-    """Return the image of a base if it is here, or skip."""
+    """Return the image of a base: that of Debian's packages is built, another has to be here."""
     if problem := daemon.problem():
         pytest.skip(problem)
     name = f"enclave-finetune-base:{base}"
-    if daemon.find_image(name) is None:
+    if base == BUILT:
+        build_image(base_build(Settings(image=ImageSettings(base=base, os=SMALL_OS))))
+    elif daemon.find_image(name) is None:
         pytest.skip(f"no {name} here; run: inv build --base {base}")
     return name
 

@@ -141,7 +141,8 @@ def test_a_failed_exercise_says_its_last_lines_without_gramines_own(
 
     def run(spec: ContainerSpec, on_line: object, on_error: object) -> Ended:
         ran.append(spec)
-        for line in [*recorded(), "exercise failed: --epochs=1: status 1, expected 0"]:
+        quiet = "[P1:T1:python3] warning: Unsupported system call rseq"  # without its source line
+        for line in [*recorded(), "exercise failed: --epochs=1: status 1, expected 0", quiet]:
             on_line(line)  # type: ignore[operator]
         return Ended(1)
 
@@ -151,7 +152,7 @@ def test_a_failed_exercise_says_its_last_lines_without_gramines_own(
     said = capsys.readouterr().err
     assert "exercise failed: --epochs=1: status 1, expected 0" in said
     assert "openat" not in said
-    assert "warning: Allowing" not in said
+    assert "warning: " not in said
     assert caught.value.message.startswith("gsc-x-unsigned: its exercise ended with status 1 ")
     assert "manifests/exercises/train.py" in caught.value.message
     (spec,) = ran

@@ -49,7 +49,10 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # the help has letters that some encodings lack
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        InOrder(name="inv", binary="inv", config_class=NoFiles).run()
+        try:
+            InOrder(name="inv", binary="inv", config_class=NoFiles).run()
+        finally:
+            sys.stdout.flush()  # else Python does, when it is too late for a line of ours
     except BrokenPipeError:  # nobody reads the list any more, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

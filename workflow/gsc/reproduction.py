@@ -21,12 +21,6 @@ SUFFIX = "-reproduced"
 """How the names end of images that are built again, and deleted."""
 
 
-NO_PACK = (
-    "# By hand there is no pack, and every file is trusted: another MRENCLAVE than the task's, the",
-    "# one of --full-list.",
-)
-
-
 def renamed(settings: Settings) -> Settings:
     """Return the settings in which the two images have names that no other task takes."""
     image = settings.image
@@ -69,15 +63,17 @@ def measured_anew(settings: Settings, apps: Mapping[str, Build]) -> list[Invento
 
 
 def lines_anew(settings: Settings, apps: Mapping[str, Build]) -> list[str]:
-    """Return the shell commands that do the same, but for the pack, and print each MRENCLAVE."""
+    """Return the shell commands that do the same, and print each MRENCLAVE."""
     base = base_again(settings)
-    lines, images = [*NO_PACK, *build_lines(base, no_cache=True)], [base.image]
+    lines, images = build_lines(base, no_cache=True), [base.image]
     for role, app in apps.items():
-        unsigned = unsigned_name(app.image)
+        made = [unsigned_name(app.image)]
+        if runtime_pack.is_wanted(settings.gsc):
+            made = [tools_name(app.image), *made]
         lines += map(unquoted, build_lines(app, no_cache=True))
         lines += graminize.graminize_lines(settings, SGX, role, no_cache=True)
-        lines.append(measure_line(unsigned))
-        images = [unsigned, app.image, *images]
+        lines.append(measure_line(made[0]))
+        images = [*made, app.image, *images]
     return [*lines, shell_line(["docker", "rmi", *images])]
 
 

@@ -16,17 +16,17 @@ from typing import Any
 
 from pytorch_common.contract import RUNTIME_DIR, RUNTIME_PACK, RUNTIME_VARIABLE
 from pytorch_common.files import listing_digest, listing_line, write_atomically
-from pytorch_common.pack import INDEX
+from pytorch_common.pack import INDEX, PYTHON_FOLDERS
 from workflow.core.console import note, shown
 from workflow.core.errors import WorkflowError
 from workflow.core.settings import PROJECT, GscSettings, Settings
 from workflow.gsc import manifest, tracing
+from workflow.gsc.commands import dialect
 from workflow.gsc.measurement import MEASUREMENTS
 from workflow.gsc.tracing import Opened
 
 PACKING = PROJECT / "workflow" / "images" / "packing.py"
 INDEX_IN_IMAGE = "/gramine/app_files/runtime.index"
-PYTHON_FOLDERS = ("/usr/lib/python3", "/usr/local/lib/python3")
 LIBRARY_FOLDERS = {"/lib", "/usr/lib", "/usr/local/lib"}
 """And the folder of the architecture below each: those that the loader itself goes through."""
 _LIBRARY = re.compile(r"\.so(\.\d+)*$")
@@ -50,7 +50,7 @@ class Runtime:
 def is_wanted(gsc: GscSettings, settled: Mapping[str, Any] | None = None) -> bool:
     """Tell whether there is to be a pack: not where every file is let through as it is."""
     is_any = manifest.lets_any_file(settled) if settled else "allow-all-but-log" in gsc.admitted
-    return not gsc.full_list and not is_any
+    return dialect(gsc).is_settled and not gsc.full_list and not is_any
 
 
 def packed_manifest(

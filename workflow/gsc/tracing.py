@@ -45,7 +45,7 @@ _CALL = re.compile(
 """Of Gramine's log of system calls, those that found something, or that may block: they are logged
 before anything is known (``open("/proc/self/environ", O_RDONLY, 1000) ...``). Source:
 libos_parser.c."""
-_TOLD = re.compile(r"^\(\S+:\d+:\w+\) \[.*\] (trace|debug|warning): ")
+_TOLD = re.compile(r"^(\(\S+:\d+:\w+\) )?\[.*\] (trace|debug|warning): ")
 """How a line of Gramine's own begins that is no error."""
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from workflow.core.errors import WorkflowError
 from workflow.core.step import Look, Step, problem
 from workflow.gsc.checkout import check_checkout
 from workflow.gsc.graminize import graminize, graminize_lines
 from workflow.gsc.modes import SGX, Mode
-from workflow.gsc.shielded_images import current_unsigned
+from workflow.gsc.runtime_pack import is_wanted
+from workflow.gsc.shielded_images import INSECURE_LABEL, TOOLS_LABEL, current_unsigned
 from workflow.images.build_spec import ROLES
 
 
@@ -29,8 +31,18 @@ class GscBuild(Step):
         return (lambda: check_checkout(self.settings.gsc),)
 
     def is_done(self) -> bool:
-        looks = (partial(current_unsigned, self.settings, role, self.mode) for role in self.roles)
+        looks = (partial(self._check_is_built, role) for role in self.roles)
         return not any(map(problem, looks))
+
+    def _check_is_built(self, role: str) -> None:
+        """Refuse an image that is not of today, or not with the list that is asked for.
+
+        Raises: WorkflowError.
+        """
+        unsigned = current_unsigned(self.settings, role, self.mode)
+        admitted = replace(self.settings.gsc, insecure=unsigned.labels.get(INSECURE_LABEL, ""))
+        if (TOOLS_LABEL in unsigned.labels) != is_wanted(admitted):
+            raise WorkflowError(f"{unsigned.name} has the other list; see gsc.full_list")
 
     def done(self) -> str:
         return "already built of this image and these manifests"
