@@ -113,6 +113,12 @@ def test_tests_mirror_the_rooms() -> None:
     assert folders == {*rooms(), "enclave"}
 
 
+@pytest.mark.parametrize("room", ["pytorch_common", "pytorch_train", "pytorch_infer"])
+def test_no_file_of_the_enclave_side_is_too_long(room: str) -> None:
+    for path in files(room):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 250, path
+
+
 @pytest.mark.parametrize("room", ["tasks", "workflow", "tests"])
 def test_no_file_and_no_function_is_too_long(room: str) -> None:
     paths = [PROJECT / "tasks.py"] if room == "tasks" else files(room)
