@@ -54,6 +54,19 @@ def current_unsigned(settings: Settings, role: str, mode: Mode) -> Image:
     return unsigned
 
 
+def check_signer(unsigned: Image) -> str:
+    """Return the image that has the signer for an unsigned one.
+
+    Raises: WorkflowError where it was deleted.
+    """
+    from workflow.images import daemon
+
+    tools = unsigned.labels.get(TOOLS_LABEL, unsigned.name)
+    if daemon.find_image(tools) is None:
+        raise WorkflowError(f"the image that signs {unsigned.name} is gone; run: inv gsc-build")
+    return tools
+
+
 def current_image(settings: Settings, role: str, mode: Mode) -> str:
     """Return the name of the signed image to run, which must be the unsigned one of today, signed.
 

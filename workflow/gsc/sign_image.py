@@ -21,7 +21,7 @@ from workflow.gsc.commands import dialect, sign_command
 from workflow.gsc.failures import failure
 from workflow.gsc.graminize import FIND_PYTHON, SETTLED
 from workflow.gsc.modes import Mode, signed_name, tools_name, unsigned_name
-from workflow.gsc.shielded_images import MODE_LABEL, TOOLS_LABEL
+from workflow.gsc.shielded_images import MODE_LABEL, check_signer
 from workflow.gsc.signer_key import ensure_key, key_pem
 from workflow.images.build_spec import ROLES, image_name
 from workflow.images.container_spec import ContainerSpec, docker_run
@@ -169,9 +169,7 @@ def _sign(name: str, pem: bytes) -> None:
     base = daemon.find_image(unsigned)
     assert base is not None  # noqa: S101 - it was looked for
     daemon.remove_image(signed)
-    tools = base.labels.get(TOOLS_LABEL, unsigned)
-    if daemon.find_image(tools) is None:
-        raise WorkflowError(f"{tools_name(name)}, which signs {unsigned}, is gone; inv gsc-build")
+    tools = check_signer(base)
     dockerfile = signed_dockerfile(unsigned, base.user or "root")
     files = {**signature(unsigned, tools, pem), "Dockerfile": dockerfile.encode()}
     daemon.build_files(files, tag=signed, labels={}, on_line=lambda line: None)

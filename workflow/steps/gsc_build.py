@@ -12,7 +12,13 @@ from workflow.gsc.checkout import check_checkout
 from workflow.gsc.graminize import graminize, graminize_lines
 from workflow.gsc.modes import SGX, Mode
 from workflow.gsc.runtime_pack import is_wanted
-from workflow.gsc.shielded_images import INSECURE_LABEL, TOOLS_LABEL, current_unsigned
+from workflow.gsc.shielded_images import (
+    INSECURE_LABEL,
+    TOOLS_LABEL,
+    check_signer,
+    current_image,
+    current_unsigned,
+)
 from workflow.images.build_spec import ROLES
 
 
@@ -43,6 +49,10 @@ class GscBuild(Step):
         admitted = replace(self.settings.gsc, insecure=unsigned.labels.get(INSECURE_LABEL, ""))
         if (TOOLS_LABEL in unsigned.labels) != is_wanted(admitted):
             raise WorkflowError(f"{unsigned.name} has the other list; see gsc.full_list")
+        if problem(partial(current_image, self.settings, role, self.mode)):
+            check_signer(
+                unsigned
+            )  # without it, and not signed yet, there is no way on but this step
 
     def done(self) -> str:
         return "already built of this image and these manifests"
